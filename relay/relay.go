@@ -88,7 +88,8 @@ type Source interface {
 	Demand(LayerSet)
 	// Keyframe asks for a keyframe of one spatial layer.
 	Keyframe(spatial uint8)
-	// Resend asks for packets that this node's ring lacks.
+	// Resend asks for packets that this node's ring lacks. The slice is the source's
+	// to keep.
 	Resend(spatial uint8, seqs []uint16)
 }
 
@@ -100,6 +101,7 @@ type Sink interface {
 	Push(*Packet)
 	// Clock tells of a new clock pair.
 	Clock(Clock)
-	// Close tells that the track has ended; no call follows.
+	// Close tells that the track has ended. No call follows, save a Push or Clock that
+	// was already under way in another goroutine: a sink must bear those.
 	Close()
 }

@@ -1,0 +1,10 @@
+package relay
+
+import "time"
+
+var started = time.Now()
+
+// Now is the clock of Packet.Arrived and Clock.Arrived: monotonic nanoseconds,
+// meaningful on this node only. Loops that read sockets call it; everything
+// below them takes the time as an argument.
+func Now() int64 { return int64(time.Since(started)) }
