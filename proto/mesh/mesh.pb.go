@@ -84,6 +84,7 @@ const (
 	Error_INVALID            Error_Kind = 5
 	Error_REGION_NOT_ALLOWED Error_Kind = 6
 	Error_NO_NODE            Error_Kind = 7
+	Error_FULL               Error_Kind = 8 // a limit of the replicated state is reached
 )
 
 // Enum value maps for Error_Kind.
@@ -97,6 +98,7 @@ var (
 		5: "INVALID",
 		6: "REGION_NOT_ALLOWED",
 		7: "NO_NODE",
+		8: "FULL",
 	}
 	Error_Kind_value = map[string]int32{
 		"NONE":               0,
@@ -107,6 +109,7 @@ var (
 		"INVALID":            5,
 		"REGION_NOT_ALLOWED": 6,
 		"NO_NODE":            7,
+		"FULL":               8,
 	}
 )
 
@@ -134,7 +137,7 @@ func (x Error_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Kind.Descriptor instead.
 func (Error_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{18, 0}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{24, 0}
 }
 
 type JoinRequest struct {
@@ -265,10 +268,13 @@ func (x *JoinResponse) GetCreated() bool {
 	return false
 }
 
+// The whole of what a node sees: it replaces the node's previous report.
 type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Rooms         []*RoomReport          `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Incarnation   string                 `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Applied       uint64                 `protobuf:"varint,4,opt,name=applied,proto3" json:"applied,omitempty"` // index of the last log entry applied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -317,12 +323,27 @@ func (x *ReportRequest) GetRooms() []*RoomReport {
 	return nil
 }
 
+func (x *ReportRequest) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *ReportRequest) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
 type RoomReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Participants  uint32                 `protobuf:"varint,3,opt,name=participants,proto3" json:"participants,omitempty"`
-	EmptySinceMs  int64                  `protobuf:"varint,4,opt,name=empty_since_ms,json=emptySinceMs,proto3" json:"empty_since_ms,omitempty"` // unix ms; 0 = not empty
+	EmptyForMs    int64                  `protobuf:"varint,4,opt,name=empty_for_ms,json=emptyForMs,proto3" json:"empty_for_ms,omitempty"` // how long it has been empty: a duration, so clocks need not agree
+	Visited       bool                   `protobuf:"varint,5,opt,name=visited,proto3" json:"visited,omitempty"`                           // a participant has been here
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -378,11 +399,18 @@ func (x *RoomReport) GetParticipants() uint32 {
 	return 0
 }
 
-func (x *RoomReport) GetEmptySinceMs() int64 {
+func (x *RoomReport) GetEmptyForMs() int64 {
 	if x != nil {
-		return x.EmptySinceMs
+		return x.EmptyForMs
 	}
 	return 0
+}
+
+func (x *RoomReport) GetVisited() bool {
+	if x != nil {
+		return x.Visited
+	}
+	return false
 }
 
 type ReportResponse struct {
@@ -509,6 +537,187 @@ func (x *SubmitResponse) GetResult() *Result {
 	return nil
 }
 
+type StatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusRequest) Reset() {
+	*x = StatusRequest{}
+	mi := &file_mesh_mesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusRequest) ProtoMessage() {}
+
+func (x *StatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
+func (*StatusRequest) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{7}
+}
+
+type StatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Initialised   bool                   `protobuf:"varint,3,opt,name=initialised,proto3" json:"initialised,omitempty"` // its log holds a cluster already
+	Leader        string                 `protobuf:"bytes,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	Applied       uint64                 `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`
+	Servers       []*Server              `protobuf:"bytes,6,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusResponse) Reset() {
+	*x = StatusResponse{}
+	mi := &file_mesh_mesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusResponse) ProtoMessage() {}
+
+func (x *StatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
+func (*StatusResponse) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StatusResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetInitialised() bool {
+	if x != nil {
+		return x.Initialised
+	}
+	return false
+}
+
+func (x *StatusResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetApplied() uint64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetServers() []*Server {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// A member of the Raft configuration.
+type Server struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Server) Reset() {
+	*x = Server{}
+	mi := &file_mesh_mesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Server) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Server) ProtoMessage() {}
+
+func (x *Server) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Server.ProtoReflect.Descriptor instead.
+func (*Server) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Server) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Server) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Server) GetVoter() bool {
+	if x != nil {
+		return x.Voter
+	}
+	return false
+}
+
 // Settings a room is created with (LiveKit CreateRoomRequest / RoomConfiguration).
 type RoomSettings struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -524,7 +733,7 @@ type RoomSettings struct {
 
 func (x *RoomSettings) Reset() {
 	*x = RoomSettings{}
-	mi := &file_mesh_mesh_proto_msgTypes[7]
+	mi := &file_mesh_mesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +745,7 @@ func (x *RoomSettings) String() string {
 func (*RoomSettings) ProtoMessage() {}
 
 func (x *RoomSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[7]
+	mi := &file_mesh_mesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +758,7 @@ func (x *RoomSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomSettings.ProtoReflect.Descriptor instead.
 func (*RoomSettings) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{7}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RoomSettings) GetEmptyTimeoutS() uint32 {
@@ -610,7 +819,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_mesh_mesh_proto_msgTypes[8]
+	mi := &file_mesh_mesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +831,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[8]
+	mi := &file_mesh_mesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +844,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{8}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Room) GetName() string {
@@ -689,7 +898,7 @@ type NodeList struct {
 
 func (x *NodeList) Reset() {
 	*x = NodeList{}
-	mi := &file_mesh_mesh_proto_msgTypes[9]
+	mi := &file_mesh_mesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +910,7 @@ func (x *NodeList) String() string {
 func (*NodeList) ProtoMessage() {}
 
 func (x *NodeList) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[9]
+	mi := &file_mesh_mesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +923,7 @@ func (x *NodeList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeList.ProtoReflect.Descriptor instead.
 func (*NodeList) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{9}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NodeList) GetNodes() []string {
@@ -737,6 +946,7 @@ type Command struct {
 	//	*Command_SetNode
 	//	*Command_UnserveRoom
 	//	*Command_UpdateRoom
+	//	*Command_ForgetNode
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -744,7 +954,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_mesh_mesh_proto_msgTypes[10]
+	mi := &file_mesh_mesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +966,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[10]
+	mi := &file_mesh_mesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +979,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{10}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Command) GetNowMs() int64 {
@@ -840,6 +1050,15 @@ func (x *Command) GetUpdateRoom() *UpdateRoom {
 	return nil
 }
 
+func (x *Command) GetForgetNode() *ForgetNode {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ForgetNode); ok {
+			return x.ForgetNode
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -868,6 +1087,10 @@ type Command_UpdateRoom struct {
 	UpdateRoom *UpdateRoom `protobuf:"bytes,7,opt,name=update_room,json=updateRoom,proto3,oneof"`
 }
 
+type Command_ForgetNode struct {
+	ForgetNode *ForgetNode `protobuf:"bytes,8,opt,name=forget_node,json=forgetNode,proto3,oneof"`
+}
+
 func (*Command_OpenRoom) isCommand_Body() {}
 
 func (*Command_ServeRoom) isCommand_Body() {}
@@ -879,6 +1102,8 @@ func (*Command_SetNode) isCommand_Body() {}
 func (*Command_UnserveRoom) isCommand_Body() {}
 
 func (*Command_UpdateRoom) isCommand_Body() {}
+
+func (*Command_ForgetNode) isCommand_Body() {}
 
 // Creates the room if absent and adds a serving node in one step.
 type OpenRoom struct {
@@ -894,7 +1119,7 @@ type OpenRoom struct {
 
 func (x *OpenRoom) Reset() {
 	*x = OpenRoom{}
-	mi := &file_mesh_mesh_proto_msgTypes[11]
+	mi := &file_mesh_mesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1131,7 @@ func (x *OpenRoom) String() string {
 func (*OpenRoom) ProtoMessage() {}
 
 func (x *OpenRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[11]
+	mi := &file_mesh_mesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1144,7 @@ func (x *OpenRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRoom.ProtoReflect.Descriptor instead.
 func (*OpenRoom) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{11}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OpenRoom) GetName() string {
@@ -969,7 +1194,7 @@ type ServeRoom struct {
 
 func (x *ServeRoom) Reset() {
 	*x = ServeRoom{}
-	mi := &file_mesh_mesh_proto_msgTypes[12]
+	mi := &file_mesh_mesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1206,7 @@ func (x *ServeRoom) String() string {
 func (*ServeRoom) ProtoMessage() {}
 
 func (x *ServeRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[12]
+	mi := &file_mesh_mesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1219,7 @@ func (x *ServeRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServeRoom.ProtoReflect.Descriptor instead.
 func (*ServeRoom) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{12}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ServeRoom) GetName() string {
@@ -1036,7 +1261,7 @@ type UnserveRoom struct {
 
 func (x *UnserveRoom) Reset() {
 	*x = UnserveRoom{}
-	mi := &file_mesh_mesh_proto_msgTypes[13]
+	mi := &file_mesh_mesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1273,7 @@ func (x *UnserveRoom) String() string {
 func (*UnserveRoom) ProtoMessage() {}
 
 func (x *UnserveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[13]
+	mi := &file_mesh_mesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1286,7 @@ func (x *UnserveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnserveRoom.ProtoReflect.Descriptor instead.
 func (*UnserveRoom) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{13}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UnserveRoom) GetName() string {
@@ -1095,7 +1320,7 @@ type CloseRoom struct {
 
 func (x *CloseRoom) Reset() {
 	*x = CloseRoom{}
-	mi := &file_mesh_mesh_proto_msgTypes[14]
+	mi := &file_mesh_mesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1332,7 @@ func (x *CloseRoom) String() string {
 func (*CloseRoom) ProtoMessage() {}
 
 func (x *CloseRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[14]
+	mi := &file_mesh_mesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1345,7 @@ func (x *CloseRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRoom.ProtoReflect.Descriptor instead.
 func (*CloseRoom) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{14}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CloseRoom) GetName() string {
@@ -1148,7 +1373,7 @@ type UpdateRoom struct {
 
 func (x *UpdateRoom) Reset() {
 	*x = UpdateRoom{}
-	mi := &file_mesh_mesh_proto_msgTypes[15]
+	mi := &file_mesh_mesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1385,7 @@ func (x *UpdateRoom) String() string {
 func (*UpdateRoom) ProtoMessage() {}
 
 func (x *UpdateRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[15]
+	mi := &file_mesh_mesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1398,7 @@ func (x *UpdateRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRoom.ProtoReflect.Descriptor instead.
 func (*UpdateRoom) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{15}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateRoom) GetName() string {
@@ -1197,6 +1422,51 @@ func (x *UpdateRoom) GetSettings() *RoomSettings {
 	return nil
 }
 
+// Drops the record of a node that left.
+type ForgetNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetNode) Reset() {
+	*x = ForgetNode{}
+	mi := &file_mesh_mesh_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetNode) ProtoMessage() {}
+
+func (x *ForgetNode) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetNode.ProtoReflect.Descriptor instead.
+func (*ForgetNode) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ForgetNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 type SetNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1209,7 +1479,7 @@ type SetNode struct {
 
 func (x *SetNode) Reset() {
 	*x = SetNode{}
-	mi := &file_mesh_mesh_proto_msgTypes[16]
+	mi := &file_mesh_mesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1491,7 @@ func (x *SetNode) String() string {
 func (*SetNode) ProtoMessage() {}
 
 func (x *SetNode) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[16]
+	mi := &file_mesh_mesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1504,7 @@ func (x *SetNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNode.ProtoReflect.Descriptor instead.
 func (*SetNode) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{16}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetNode) GetNode() string {
@@ -1265,6 +1535,144 @@ func (x *SetNode) GetRegion() string {
 	return ""
 }
 
+// A node in the replicated state.
+type NodeRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Incarnation   string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	State         NodeState              `protobuf:"varint,3,opt,name=state,proto3,enum=maille.mesh.NodeState" json:"state,omitempty"`
+	Region        string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	ChangedMs     int64                  `protobuf:"varint,5,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeRecord) Reset() {
+	*x = NodeRecord{}
+	mi := &file_mesh_mesh_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeRecord) ProtoMessage() {}
+
+func (x *NodeRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeRecord.ProtoReflect.Descriptor instead.
+func (*NodeRecord) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NodeRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetState() NodeState {
+	if x != nil {
+		return x.State
+	}
+	return NodeState_NODE_STATE_SERVING
+}
+
+func (x *NodeRecord) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+// The replicated state as snapshots store it; rooms and nodes sorted by name.
+type StateSnapshot struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // last epoch given out
+	Rooms         []*Room                `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Nodes         []*NodeRecord          `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateSnapshot) Reset() {
+	*x = StateSnapshot{}
+	mi := &file_mesh_mesh_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateSnapshot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateSnapshot) ProtoMessage() {}
+
+func (x *StateSnapshot) ProtoReflect() protoreflect.Message {
+	mi := &file_mesh_mesh_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateSnapshot.ProtoReflect.Descriptor instead.
+func (*StateSnapshot) Descriptor() ([]byte, []int) {
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StateSnapshot) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *StateSnapshot) GetRooms() []*Room {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *StateSnapshot) GetNodes() []*NodeRecord {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
 // Outcome of applying a command.
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1277,7 +1685,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_mesh_mesh_proto_msgTypes[17]
+	mi := &file_mesh_mesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1697,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[17]
+	mi := &file_mesh_mesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1710,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{17}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Result) GetError() *Error {
@@ -1337,7 +1745,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_mesh_mesh_proto_msgTypes[18]
+	mi := &file_mesh_mesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1757,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[18]
+	mi := &file_mesh_mesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1770,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{18}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Error) GetKind() Error_Kind {
@@ -1402,7 +1810,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_mesh_mesh_proto_msgTypes[19]
+	mi := &file_mesh_mesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1822,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[19]
+	mi := &file_mesh_mesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1835,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{19}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Frame) GetBody() isFrame_Body {
@@ -1519,7 +1927,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_mesh_mesh_proto_msgTypes[20]
+	mi := &file_mesh_mesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1939,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[20]
+	mi := &file_mesh_mesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1952,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{20}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Open) GetRoom() string {
@@ -1618,7 +2026,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_mesh_mesh_proto_msgTypes[21]
+	mi := &file_mesh_mesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +2038,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[21]
+	mi := &file_mesh_mesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +2051,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{21}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{27}
 }
 
 type Closed struct {
@@ -1656,7 +2064,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_mesh_mesh_proto_msgTypes[22]
+	mi := &file_mesh_mesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +2076,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_mesh_mesh_proto_msgTypes[22]
+	mi := &file_mesh_mesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +2089,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_mesh_mesh_proto_rawDescGZIP(), []int{22}
+	return file_mesh_mesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Closed) GetCode() uint32 {
@@ -1711,21 +2119,37 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\fJoinResponse\x12%\n" +
 	"\x04room\x18\x01 \x01(\v2\x11.maille.mesh.RoomR\x04room\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\bR\acreated\"R\n" +
+	"\acreated\x18\x03 \x01(\bR\acreated\"\x8e\x01\n" +
 	"\rReportRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12-\n" +
-	"\x05rooms\x18\x02 \x03(\v2\x17.maille.mesh.RoomReportR\x05rooms\"\x80\x01\n" +
+	"\x05rooms\x18\x02 \x03(\v2\x17.maille.mesh.RoomReportR\x05rooms\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x18\n" +
+	"\aapplied\x18\x04 \x01(\x04R\aapplied\"\x96\x01\n" +
 	"\n" +
 	"RoomReport\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\"\n" +
-	"\fparticipants\x18\x03 \x01(\rR\fparticipants\x12$\n" +
-	"\x0eempty_since_ms\x18\x04 \x01(\x03R\femptySinceMs\"\x10\n" +
+	"\fparticipants\x18\x03 \x01(\rR\fparticipants\x12 \n" +
+	"\fempty_for_ms\x18\x04 \x01(\x03R\n" +
+	"emptyForMs\x12\x18\n" +
+	"\avisited\x18\x05 \x01(\bR\avisited\"\x10\n" +
 	"\x0eReportResponse\"?\n" +
 	"\rSubmitRequest\x12.\n" +
 	"\acommand\x18\x01 \x01(\v2\x14.maille.mesh.CommandR\acommand\"=\n" +
 	"\x0eSubmitResponse\x12+\n" +
-	"\x06result\x18\x01 \x01(\v2\x13.maille.mesh.ResultR\x06result\"\xf0\x01\n" +
+	"\x06result\x18\x01 \x01(\v2\x13.maille.mesh.ResultR\x06result\"\x0f\n" +
+	"\rStatusRequest\"\xc9\x01\n" +
+	"\x0eStatusResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12 \n" +
+	"\vinitialised\x18\x03 \x01(\bR\vinitialised\x12\x16\n" +
+	"\x06leader\x18\x04 \x01(\tR\x06leader\x12\x18\n" +
+	"\aapplied\x18\x05 \x01(\x04R\aapplied\x12-\n" +
+	"\aservers\x18\x06 \x03(\v2\x13.maille.mesh.ServerR\aservers\"T\n" +
+	"\x06Server\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
+	"\x05voter\x18\x03 \x01(\bR\x05voter\"\xf0\x01\n" +
 	"\fRoomSettings\x12&\n" +
 	"\x0fempty_timeout_s\x18\x01 \x01(\rR\remptyTimeoutS\x12.\n" +
 	"\x13departure_timeout_s\x18\x02 \x01(\rR\x11departureTimeoutS\x12)\n" +
@@ -1745,7 +2169,7 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.maille.mesh.NodeListR\x05value:\x028\x01\" \n" +
 	"\bNodeList\x12\x14\n" +
-	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"\xfe\x02\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"\xba\x03\n" +
 	"\aCommand\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x124\n" +
 	"\topen_room\x18\x02 \x01(\v2\x15.maille.mesh.OpenRoomH\x00R\bopenRoom\x127\n" +
@@ -1756,7 +2180,9 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\bset_node\x18\x05 \x01(\v2\x14.maille.mesh.SetNodeH\x00R\asetNode\x12=\n" +
 	"\funserve_room\x18\x06 \x01(\v2\x18.maille.mesh.UnserveRoomH\x00R\vunserveRoom\x12:\n" +
 	"\vupdate_room\x18\a \x01(\v2\x17.maille.mesh.UpdateRoomH\x00R\n" +
-	"updateRoomB\x06\n" +
+	"updateRoom\x12:\n" +
+	"\vforget_node\x18\b \x01(\v2\x17.maille.mesh.ForgetNodeH\x00R\n" +
+	"forgetNodeB\x06\n" +
 	"\x04body\"\x93\x01\n" +
 	"\bOpenRoom\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -1780,20 +2206,35 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"UpdateRoom\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x125\n" +
-	"\bsettings\x18\x03 \x01(\v2\x19.maille.mesh.RoomSettingsR\bsettings\"\x85\x01\n" +
+	"\bsettings\x18\x03 \x01(\v2\x19.maille.mesh.RoomSettingsR\bsettings\" \n" +
+	"\n" +
+	"ForgetNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\x85\x01\n" +
 	"\aSetNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12,\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x16.maille.mesh.NodeStateR\x05state\x12\x16\n" +
-	"\x06region\x18\x04 \x01(\tR\x06region\"s\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\"\xa7\x01\n" +
+	"\n" +
+	"NodeRecord\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12,\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x16.maille.mesh.NodeStateR\x05state\x12\x16\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\x05 \x01(\x03R\tchangedMs\"}\n" +
+	"\rStateSnapshot\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12'\n" +
+	"\x05rooms\x18\x02 \x03(\v2\x11.maille.mesh.RoomR\x05rooms\x12-\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x17.maille.mesh.NodeRecordR\x05nodes\"s\n" +
 	"\x06Result\x12(\n" +
 	"\x05error\x18\x01 \x01(\v2\x12.maille.mesh.ErrorR\x05error\x12%\n" +
 	"\x04room\x18\x02 \x01(\v2\x11.maille.mesh.RoomR\x04room\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\bR\acreated\"\xea\x01\n" +
+	"\acreated\x18\x03 \x01(\bR\acreated\"\xf4\x01\n" +
 	"\x05Error\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.maille.mesh.Error.KindR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\tR\x06leader\"\x81\x01\n" +
+	"\x06leader\x18\x03 \x01(\tR\x06leader\"\x8b\x01\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04NONE\x10\x00\x12\r\n" +
 	"\tNOT_FOUND\x10\x01\x12\x0f\n" +
@@ -1803,7 +2244,8 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\tNO_QUORUM\x10\x04\x12\v\n" +
 	"\aINVALID\x10\x05\x12\x16\n" +
 	"\x12REGION_NOT_ALLOWED\x10\x06\x12\v\n" +
-	"\aNO_NODE\x10\a\"\xb2\x01\n" +
+	"\aNO_NODE\x10\a\x12\b\n" +
+	"\x04FULL\x10\b\"\xb2\x01\n" +
 	"\x05Frame\x12'\n" +
 	"\x04open\x18\x01 \x01(\v2\x11.maille.mesh.OpenH\x00R\x04open\x12-\n" +
 	"\x06opened\x18\x02 \x01(\v2\x13.maille.mesh.OpenedH\x00R\x06opened\x12\x1a\n" +
@@ -1828,11 +2270,12 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\tNodeState\x12\x16\n" +
 	"\x12NODE_STATE_SERVING\x10\x00\x12\x17\n" +
 	"\x13NODE_STATE_DRAINING\x10\x01\x12\x13\n" +
-	"\x0fNODE_STATE_LEFT\x10\x022\xce\x01\n" +
+	"\x0fNODE_STATE_LEFT\x10\x022\x91\x02\n" +
 	"\tPlacement\x12;\n" +
 	"\x04Join\x12\x18.maille.mesh.JoinRequest\x1a\x19.maille.mesh.JoinResponse\x12A\n" +
 	"\x06Report\x12\x1a.maille.mesh.ReportRequest\x1a\x1b.maille.mesh.ReportResponse\x12A\n" +
-	"\x06Submit\x12\x1a.maille.mesh.SubmitRequest\x1a\x1b.maille.mesh.SubmitResponse2=\n" +
+	"\x06Submit\x12\x1a.maille.mesh.SubmitRequest\x1a\x1b.maille.mesh.SubmitResponse\x12A\n" +
+	"\x06Status\x12\x1a.maille.mesh.StatusRequest\x1a\x1b.maille.mesh.StatusResponse2=\n" +
 	"\x06Signal\x123\n" +
 	"\x05Proxy\x12\x12.maille.mesh.Frame\x1a\x12.maille.mesh.Frame(\x010\x01B\x1aZ\x18maille/proto/mesh;meshpbb\x06proto3"
 
@@ -1849,7 +2292,7 @@ func file_mesh_mesh_proto_rawDescGZIP() []byte {
 }
 
 var file_mesh_mesh_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_mesh_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_mesh_mesh_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_mesh_mesh_proto_goTypes = []any{
 	(NodeState)(0),         // 0: maille.mesh.NodeState
 	(Error_Kind)(0),        // 1: maille.mesh.Error.Kind
@@ -1860,61 +2303,74 @@ var file_mesh_mesh_proto_goTypes = []any{
 	(*ReportResponse)(nil), // 6: maille.mesh.ReportResponse
 	(*SubmitRequest)(nil),  // 7: maille.mesh.SubmitRequest
 	(*SubmitResponse)(nil), // 8: maille.mesh.SubmitResponse
-	(*RoomSettings)(nil),   // 9: maille.mesh.RoomSettings
-	(*Room)(nil),           // 10: maille.mesh.Room
-	(*NodeList)(nil),       // 11: maille.mesh.NodeList
-	(*Command)(nil),        // 12: maille.mesh.Command
-	(*OpenRoom)(nil),       // 13: maille.mesh.OpenRoom
-	(*ServeRoom)(nil),      // 14: maille.mesh.ServeRoom
-	(*UnserveRoom)(nil),    // 15: maille.mesh.UnserveRoom
-	(*CloseRoom)(nil),      // 16: maille.mesh.CloseRoom
-	(*UpdateRoom)(nil),     // 17: maille.mesh.UpdateRoom
-	(*SetNode)(nil),        // 18: maille.mesh.SetNode
-	(*Result)(nil),         // 19: maille.mesh.Result
-	(*Error)(nil),          // 20: maille.mesh.Error
-	(*Frame)(nil),          // 21: maille.mesh.Frame
-	(*Open)(nil),           // 22: maille.mesh.Open
-	(*Opened)(nil),         // 23: maille.mesh.Opened
-	(*Closed)(nil),         // 24: maille.mesh.Closed
-	nil,                    // 25: maille.mesh.Room.ServingEntry
+	(*StatusRequest)(nil),  // 9: maille.mesh.StatusRequest
+	(*StatusResponse)(nil), // 10: maille.mesh.StatusResponse
+	(*Server)(nil),         // 11: maille.mesh.Server
+	(*RoomSettings)(nil),   // 12: maille.mesh.RoomSettings
+	(*Room)(nil),           // 13: maille.mesh.Room
+	(*NodeList)(nil),       // 14: maille.mesh.NodeList
+	(*Command)(nil),        // 15: maille.mesh.Command
+	(*OpenRoom)(nil),       // 16: maille.mesh.OpenRoom
+	(*ServeRoom)(nil),      // 17: maille.mesh.ServeRoom
+	(*UnserveRoom)(nil),    // 18: maille.mesh.UnserveRoom
+	(*CloseRoom)(nil),      // 19: maille.mesh.CloseRoom
+	(*UpdateRoom)(nil),     // 20: maille.mesh.UpdateRoom
+	(*ForgetNode)(nil),     // 21: maille.mesh.ForgetNode
+	(*SetNode)(nil),        // 22: maille.mesh.SetNode
+	(*NodeRecord)(nil),     // 23: maille.mesh.NodeRecord
+	(*StateSnapshot)(nil),  // 24: maille.mesh.StateSnapshot
+	(*Result)(nil),         // 25: maille.mesh.Result
+	(*Error)(nil),          // 26: maille.mesh.Error
+	(*Frame)(nil),          // 27: maille.mesh.Frame
+	(*Open)(nil),           // 28: maille.mesh.Open
+	(*Opened)(nil),         // 29: maille.mesh.Opened
+	(*Closed)(nil),         // 30: maille.mesh.Closed
+	nil,                    // 31: maille.mesh.Room.ServingEntry
 }
 var file_mesh_mesh_proto_depIdxs = []int32{
-	9,  // 0: maille.mesh.JoinRequest.settings:type_name -> maille.mesh.RoomSettings
-	10, // 1: maille.mesh.JoinResponse.room:type_name -> maille.mesh.Room
+	12, // 0: maille.mesh.JoinRequest.settings:type_name -> maille.mesh.RoomSettings
+	13, // 1: maille.mesh.JoinResponse.room:type_name -> maille.mesh.Room
 	5,  // 2: maille.mesh.ReportRequest.rooms:type_name -> maille.mesh.RoomReport
-	12, // 3: maille.mesh.SubmitRequest.command:type_name -> maille.mesh.Command
-	19, // 4: maille.mesh.SubmitResponse.result:type_name -> maille.mesh.Result
-	9,  // 5: maille.mesh.Room.settings:type_name -> maille.mesh.RoomSettings
-	25, // 6: maille.mesh.Room.serving:type_name -> maille.mesh.Room.ServingEntry
-	13, // 7: maille.mesh.Command.open_room:type_name -> maille.mesh.OpenRoom
-	14, // 8: maille.mesh.Command.serve_room:type_name -> maille.mesh.ServeRoom
-	16, // 9: maille.mesh.Command.close_room:type_name -> maille.mesh.CloseRoom
-	18, // 10: maille.mesh.Command.set_node:type_name -> maille.mesh.SetNode
-	15, // 11: maille.mesh.Command.unserve_room:type_name -> maille.mesh.UnserveRoom
-	17, // 12: maille.mesh.Command.update_room:type_name -> maille.mesh.UpdateRoom
-	9,  // 13: maille.mesh.OpenRoom.settings:type_name -> maille.mesh.RoomSettings
-	9,  // 14: maille.mesh.UpdateRoom.settings:type_name -> maille.mesh.RoomSettings
-	0,  // 15: maille.mesh.SetNode.state:type_name -> maille.mesh.NodeState
-	20, // 16: maille.mesh.Result.error:type_name -> maille.mesh.Error
-	10, // 17: maille.mesh.Result.room:type_name -> maille.mesh.Room
-	1,  // 18: maille.mesh.Error.kind:type_name -> maille.mesh.Error.Kind
-	22, // 19: maille.mesh.Frame.open:type_name -> maille.mesh.Open
-	23, // 20: maille.mesh.Frame.opened:type_name -> maille.mesh.Opened
-	24, // 21: maille.mesh.Frame.closed:type_name -> maille.mesh.Closed
-	11, // 22: maille.mesh.Room.ServingEntry.value:type_name -> maille.mesh.NodeList
-	2,  // 23: maille.mesh.Placement.Join:input_type -> maille.mesh.JoinRequest
-	4,  // 24: maille.mesh.Placement.Report:input_type -> maille.mesh.ReportRequest
-	7,  // 25: maille.mesh.Placement.Submit:input_type -> maille.mesh.SubmitRequest
-	21, // 26: maille.mesh.Signal.Proxy:input_type -> maille.mesh.Frame
-	3,  // 27: maille.mesh.Placement.Join:output_type -> maille.mesh.JoinResponse
-	6,  // 28: maille.mesh.Placement.Report:output_type -> maille.mesh.ReportResponse
-	8,  // 29: maille.mesh.Placement.Submit:output_type -> maille.mesh.SubmitResponse
-	21, // 30: maille.mesh.Signal.Proxy:output_type -> maille.mesh.Frame
-	27, // [27:31] is the sub-list for method output_type
-	23, // [23:27] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 3: maille.mesh.SubmitRequest.command:type_name -> maille.mesh.Command
+	25, // 4: maille.mesh.SubmitResponse.result:type_name -> maille.mesh.Result
+	11, // 5: maille.mesh.StatusResponse.servers:type_name -> maille.mesh.Server
+	12, // 6: maille.mesh.Room.settings:type_name -> maille.mesh.RoomSettings
+	31, // 7: maille.mesh.Room.serving:type_name -> maille.mesh.Room.ServingEntry
+	16, // 8: maille.mesh.Command.open_room:type_name -> maille.mesh.OpenRoom
+	17, // 9: maille.mesh.Command.serve_room:type_name -> maille.mesh.ServeRoom
+	19, // 10: maille.mesh.Command.close_room:type_name -> maille.mesh.CloseRoom
+	22, // 11: maille.mesh.Command.set_node:type_name -> maille.mesh.SetNode
+	18, // 12: maille.mesh.Command.unserve_room:type_name -> maille.mesh.UnserveRoom
+	20, // 13: maille.mesh.Command.update_room:type_name -> maille.mesh.UpdateRoom
+	21, // 14: maille.mesh.Command.forget_node:type_name -> maille.mesh.ForgetNode
+	12, // 15: maille.mesh.OpenRoom.settings:type_name -> maille.mesh.RoomSettings
+	12, // 16: maille.mesh.UpdateRoom.settings:type_name -> maille.mesh.RoomSettings
+	0,  // 17: maille.mesh.SetNode.state:type_name -> maille.mesh.NodeState
+	0,  // 18: maille.mesh.NodeRecord.state:type_name -> maille.mesh.NodeState
+	13, // 19: maille.mesh.StateSnapshot.rooms:type_name -> maille.mesh.Room
+	23, // 20: maille.mesh.StateSnapshot.nodes:type_name -> maille.mesh.NodeRecord
+	26, // 21: maille.mesh.Result.error:type_name -> maille.mesh.Error
+	13, // 22: maille.mesh.Result.room:type_name -> maille.mesh.Room
+	1,  // 23: maille.mesh.Error.kind:type_name -> maille.mesh.Error.Kind
+	28, // 24: maille.mesh.Frame.open:type_name -> maille.mesh.Open
+	29, // 25: maille.mesh.Frame.opened:type_name -> maille.mesh.Opened
+	30, // 26: maille.mesh.Frame.closed:type_name -> maille.mesh.Closed
+	14, // 27: maille.mesh.Room.ServingEntry.value:type_name -> maille.mesh.NodeList
+	2,  // 28: maille.mesh.Placement.Join:input_type -> maille.mesh.JoinRequest
+	4,  // 29: maille.mesh.Placement.Report:input_type -> maille.mesh.ReportRequest
+	7,  // 30: maille.mesh.Placement.Submit:input_type -> maille.mesh.SubmitRequest
+	9,  // 31: maille.mesh.Placement.Status:input_type -> maille.mesh.StatusRequest
+	27, // 32: maille.mesh.Signal.Proxy:input_type -> maille.mesh.Frame
+	3,  // 33: maille.mesh.Placement.Join:output_type -> maille.mesh.JoinResponse
+	6,  // 34: maille.mesh.Placement.Report:output_type -> maille.mesh.ReportResponse
+	8,  // 35: maille.mesh.Placement.Submit:output_type -> maille.mesh.SubmitResponse
+	10, // 36: maille.mesh.Placement.Status:output_type -> maille.mesh.StatusResponse
+	27, // 37: maille.mesh.Signal.Proxy:output_type -> maille.mesh.Frame
+	33, // [33:38] is the sub-list for method output_type
+	28, // [28:33] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_mesh_mesh_proto_init() }
@@ -1922,15 +2378,16 @@ func file_mesh_mesh_proto_init() {
 	if File_mesh_mesh_proto != nil {
 		return
 	}
-	file_mesh_mesh_proto_msgTypes[10].OneofWrappers = []any{
+	file_mesh_mesh_proto_msgTypes[13].OneofWrappers = []any{
 		(*Command_OpenRoom)(nil),
 		(*Command_ServeRoom)(nil),
 		(*Command_CloseRoom)(nil),
 		(*Command_SetNode)(nil),
 		(*Command_UnserveRoom)(nil),
 		(*Command_UpdateRoom)(nil),
+		(*Command_ForgetNode)(nil),
 	}
-	file_mesh_mesh_proto_msgTypes[19].OneofWrappers = []any{
+	file_mesh_mesh_proto_msgTypes[25].OneofWrappers = []any{
 		(*Frame_Open)(nil),
 		(*Frame_Opened)(nil),
 		(*Frame_Message)(nil),
@@ -1942,7 +2399,7 @@ func file_mesh_mesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mesh_mesh_proto_rawDesc), len(file_mesh_mesh_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

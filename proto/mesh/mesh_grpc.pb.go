@@ -25,6 +25,7 @@ const (
 	Placement_Join_FullMethodName   = "/maille.mesh.Placement/Join"
 	Placement_Report_FullMethodName = "/maille.mesh.Placement/Report"
 	Placement_Submit_FullMethodName = "/maille.mesh.Placement/Submit"
+	Placement_Status_FullMethodName = "/maille.mesh.Placement/Status"
 )
 
 // PlacementClient is the client API for Placement service.
@@ -40,6 +41,8 @@ type PlacementClient interface {
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 	// Submit commits a command (node state changes, room deletion).
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// Status tells what this node knows of the cluster; any node answers.
+	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 }
 
 type placementClient struct {
@@ -80,6 +83,16 @@ func (c *placementClient) Submit(ctx context.Context, in *SubmitRequest, opts ..
 	return out, nil
 }
 
+func (c *placementClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatusResponse)
+	err := c.cc.Invoke(ctx, Placement_Status_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PlacementServer is the server API for Placement service.
 // All implementations must embed UnimplementedPlacementServer
 // for forward compatibility.
@@ -93,6 +106,8 @@ type PlacementServer interface {
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	// Submit commits a command (node state changes, room deletion).
 	Submit(context.Context, *SubmitRequest) (*SubmitResponse, error)
+	// Status tells what this node knows of the cluster; any node answers.
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	mustEmbedUnimplementedPlacementServer()
 }
 
@@ -111,6 +126,9 @@ func (UnimplementedPlacementServer) Report(context.Context, *ReportRequest) (*Re
 }
 func (UnimplementedPlacementServer) Submit(context.Context, *SubmitRequest) (*SubmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Submit not implemented")
+}
+func (UnimplementedPlacementServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
 }
 func (UnimplementedPlacementServer) mustEmbedUnimplementedPlacementServer() {}
 func (UnimplementedPlacementServer) testEmbeddedByValue()                   {}
@@ -187,6 +205,24 @@ func _Placement_Submit_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Placement_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlacementServer).Status(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Placement_Status_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlacementServer).Status(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Placement_ServiceDesc is the grpc.ServiceDesc for Placement service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -205,6 +241,10 @@ var Placement_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Submit",
 			Handler:    _Placement_Submit_Handler,
+		},
+		{
+			MethodName: "Status",
+			Handler:    _Placement_Status_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
