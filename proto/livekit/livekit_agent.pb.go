@@ -524,7 +524,7 @@ func (x *ListAgentDispatchResponse) GetAgentDispatches() []*AgentDispatch {
 	return nil
 }
 
-// Id "AD_…".
+// A dispatch; its id begins with AD_.
 type AgentDispatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -625,7 +625,7 @@ func (x *AgentDispatch) GetAttributes() map[string]string {
 	return nil
 }
 
-// Times in ns.
+// Times are unix nanoseconds.
 type AgentDispatchState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Jobs          []*Job                 `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`

@@ -599,7 +599,7 @@ func (x *UserPacket) GetNonce() []byte {
 	return nil
 }
 
-// An end-to-end encrypted value; opaque to nodes. Encrypted_value decrypts to
+// An end-to-end encrypted value; opaque to nodes. It decrypts to
 // EncryptedPacketPayload.
 type EncryptedPacket struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -946,7 +946,7 @@ func (x *SipDTMF) GetDigit() string {
 	return ""
 }
 
-// Words spoken on a track. Track_id = TR_ sid.
+// Words spoken on a track. track_id is the track sid.
 type Transcription struct {
 	state                          protoimpl.MessageState  `protogen:"open.v1"`
 	TranscribedParticipantIdentity string                  `protobuf:"bytes,2,opt,name=transcribed_participant_identity,json=transcribedParticipantIdentity,proto3" json:"transcribed_participant_identity,omitempty"`
@@ -1007,7 +1007,7 @@ func (x *Transcription) GetSegments() []*TranscriptionSegment {
 	return nil
 }
 
-// Times ms.
+// Times are in milliseconds.
 type TranscriptionSegment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1092,7 +1092,7 @@ func (x *TranscriptionSegment) GetLanguage() string {
 	return ""
 }
 
-// A chat message of clients before text streams. Timestamp ms.
+// A chat message of clients before text streams; times in unix milliseconds.
 type ChatMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1177,7 +1177,7 @@ func (x *ChatMessage) GetGenerated() bool {
 	return false
 }
 
-// A call to a method of a participant. Version 1, payload ≤15 360 B.
+// A call to a method of a participant. Version 1 bounds payload to 15,360 bytes.
 type RpcRequest struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1414,7 +1414,7 @@ func (*RpcResponse_Error) isRpcResponse_Value() {}
 
 func (*RpcResponse_CompressedPayload) isRpcResponse_Value() {}
 
-// Why a call failed. Message ≤256 B, data ≤15 360 B.
+// Why a call failed. message is at most 256 bytes, data 15,360.
 type RpcError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -1512,7 +1512,7 @@ func (*DataStream) Descriptor() ([]byte, []int) {
 	return file_livekit_livekit_data_proto_rawDescGZIP(), []int{13}
 }
 
-// Begins a stream. Timestamp ms.
+// Begins a stream; timestamp in unix milliseconds.
 type DataStream_Header struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	StreamId    string                 `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
@@ -1789,7 +1789,7 @@ func (x *DataStream_ByteHeader) GetName() string {
 	return ""
 }
 
-// One piece of a stream. Content ≤15 000 B, index from 0.
+// One piece of a stream, at most 15,000 bytes; indexes begin at 0.
 type DataStream_Chunk struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	StreamId   string                 `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`

@@ -1106,7 +1106,7 @@ func (x *ListEgressResponse) GetNextPageToken() *TokenPagination {
 	return nil
 }
 
-// State of one recording. Times in ns.
+// State of one recording; times are unix nanoseconds.
 type EgressInfo struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	EgressId string                 `protobuf:"bytes,1,opt,name=egress_id,json=egressId,proto3" json:"egress_id,omitempty"`
@@ -1325,7 +1325,7 @@ type EgressInfo_File struct {
 
 func (*EgressInfo_File) isEgressInfo_Result() {}
 
-// A recorded file. Times and duration in ns.
+// A recorded file; times and duration in nanoseconds.
 type FileInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Filename      string                 `protobuf:"bytes,1,opt,name=filename,proto3" json:"filename,omitempty"`

@@ -260,7 +260,7 @@ func (x *RoomAgent) GetDispatches() []*RoomAgentDispatch {
 	return nil
 }
 
-// Settings a room is created with. Token claim.
+// Settings a room is created with; also the roomConfig claim of a token.
 type RoomConfiguration struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
