@@ -1,0 +1,276 @@
+package identity
+
+import (
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Files in a certificates directory. ca.key is there only where certificates are
+// issued.
+const (
+	caCert   = "ca.crt"
+	caKey    = "ca.key"
+	nodeCert = "node.crt"
+	nodeKey  = "node.key"
+)
+
+// recheck is how often, at most, handshakes look whether the files changed.
+const recheck = 5 * time.Second
+
+// maxFile bounds what is read as a certificate or key file.
+const maxFile = 256 << 10
+
+// LoadDir reads ca.crt, node.crt and node.key. ca.crt may hold several authorities
+// of one cluster, so that one can follow another. Files that change later are taken
+// up by the next handshake; a bad or half-written set is ignored, and LoadError
+// tells why.
+func LoadDir(dir string) (*Identity, error) {
+	m, err := readDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	id := &Identity{disk: &disk{dir: dir, stamp: stampOf(dir), checked: time.Now()}}
+	id.now.Store(m)
+	return id, nil
+}
+
+// SaveDir writes ca.crt, node.crt and node.key, each atomically, the key readable by
+// its owner alone.
+func (id *Identity) SaveDir(dir string) error {
+	m := id.now.Load()
+	key, ok := m.cert.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return errors.New("identity: only ECDSA keys can be saved")
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	var cas []byte
+	for _, ca := range m.cas {
+		cas = append(cas, encode("CERTIFICATE", ca.Raw)...)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	return errors.Join(
+		writeFile(filepath.Join(dir, nodeKey), encode("PRIVATE KEY", der), 0o600),
+		writeFile(filepath.Join(dir, nodeCert), encode("CERTIFICATE", m.cert.Leaf.Raw), 0o644),
+		writeFile(filepath.Join(dir, caCert), cas, 0o644),
+	)
+}
+
+// LoadError returns why the newest files on disk are not in use, or nil.
+func (id *Identity) LoadError() error {
+	if id.disk == nil {
+		return nil
+	}
+	id.disk.mu.Lock()
+	defer id.disk.mu.Unlock()
+	return id.disk.err
+}
+
+// LoadCA reads an authority from ca.crt (the first certificate) and ca.key.
+func LoadCA(dir string) (*CA, error) {
+	certs, err := readCerts(filepath.Join(dir, caCert))
+	if err != nil {
+		return nil, err
+	}
+	key, err := readKey(filepath.Join(dir, caKey))
+	if err != nil {
+		return nil, err
+	}
+	cert := certs[0]
+	if !cert.IsCA || len(cert.PermittedURIDomains) != 1 {
+		return nil, fmt.Errorf("identity: %s is not the authority of a cluster", filepath.Join(dir, caCert))
+	}
+	if pub, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(key.Public()) {
+		return nil, fmt.Errorf("identity: %s is not the key of %s", caKey, caCert)
+	}
+	return &CA{cluster: cert.PermittedURIDomains[0], cert: cert, key: key}, nil
+}
+
+// SaveDir writes ca.crt and ca.key. It never replaces an authority that is there.
+func (ca *CA) SaveDir(dir string) error {
+	der, err := x509.MarshalPKCS8PrivateKey(ca.key)
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	path := filepath.Join(dir, caKey)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("identity: %s exists already: %w", path, fs.ErrExist)
+	}
+	return errors.Join(
+		writeFile(path, encode("PRIVATE KEY", der), 0o600),
+		writeFile(filepath.Join(dir, caCert), encode("CERTIFICATE", ca.cert.Raw), 0o644),
+	)
+}
+
+// disk watches a directory by looking at it when a handshake needs it: no goroutine,
+// no notification service that may lose an event.
+type disk struct {
+	dir string
+
+	mu      sync.Mutex // guards stamp, checked, err
+	stamp   stamp
+	checked time.Time
+	err     error
+}
+
+// refresh stores a new generation in now if the files changed and are good.
+func (d *disk) refresh(now *atomic.Pointer[material]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := time.Now()
+	if t.Sub(d.checked) < recheck {
+		return
+	}
+	d.checked = t
+	s := stampOf(d.dir)
+	if s == d.stamp {
+		return
+	}
+	m, err := readDir(d.dir)
+	if err == nil && m.peer.Name != now.Load().peer.Name {
+		err = fmt.Errorf("identity: %s now names %q, this node is %q: restart to rename", d.dir, m.peer.Name, now.Load().peer.Name)
+	}
+	d.err = err
+	if err != nil {
+		return // look again next time: the files may be half replaced
+	}
+	d.stamp = s
+	now.Store(m)
+}
+
+// stamp tells one state of the files from another.
+type stamp [3]struct {
+	size int64
+	mod  time.Time
+}
+
+func stampOf(dir string) (s stamp) {
+	for i, f := range []string{caCert, nodeCert, nodeKey} {
+		if fi, err := os.Stat(filepath.Join(dir, f)); err == nil {
+			s[i].size, s[i].mod = fi.Size(), fi.ModTime()
+		}
+	}
+	return s
+}
+
+func readDir(dir string) (*material, error) {
+	cas, err := readCerts(filepath.Join(dir, caCert))
+	if err != nil {
+		return nil, err
+	}
+	certs, err := readCerts(filepath.Join(dir, nodeCert))
+	if err != nil {
+		return nil, err
+	}
+	key, err := readKey(filepath.Join(dir, nodeKey))
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMaterial(certs[0], key, cas)
+	if err != nil {
+		return nil, fmt.Errorf("%w (in %s)", err, dir)
+	}
+	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: m.roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return nil, fmt.Errorf("identity: %s: %w", filepath.Join(dir, nodeCert), err)
+	}
+	return m, nil
+}
+
+func readCerts(path string) ([]*x509.Certificate, error) {
+	b, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("identity: %s: %w", path, err)
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("identity: %s holds no certificate", path)
+	}
+	return certs, nil
+}
+
+func readKey(path string) (*ecdsa.PrivateKey, error) {
+	b, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, fmt.Errorf("identity: %s holds no PKCS #8 private key", path)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %s: %w", path, err)
+	}
+	key, ok := k.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("identity: %s is not an ECDSA key", path)
+	}
+	return key, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	if fi.Size() > maxFile {
+		return nil, fmt.Errorf("identity: %s is over %d bytes", path, maxFile)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return b, nil
+}
+
+// writeFile replaces a file in one step, so that a reader sees the old or the new.
+func writeFile(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("identity: %w", err)
+	}
+	return nil
+}
+
+func encode(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
