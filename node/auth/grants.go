@@ -1,0 +1,103 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"maille/proto/livekit"
+)
+
+// Grants is the "video" claim. A nil pointer means absent, and absent does not
+// mean false everywhere: ask the May methods.
+type Grants struct {
+	RoomCreate            bool     `json:"roomCreate,omitempty"`
+	RoomList              bool     `json:"roomList,omitempty"`
+	RoomRecord            bool     `json:"roomRecord,omitempty"`
+	RoomAdmin             bool     `json:"roomAdmin,omitempty"`
+	RoomJoin              bool     `json:"roomJoin,omitempty"`
+	Room                  string   `json:"room,omitempty"`
+	CanPublish            *bool    `json:"canPublish,omitempty"`
+	CanSubscribe          *bool    `json:"canSubscribe,omitempty"`
+	CanPublishData        *bool    `json:"canPublishData,omitempty"`
+	CanPublishSources     []string `json:"canPublishSources,omitempty"`
+	CanUpdateOwnMetadata  *bool    `json:"canUpdateOwnMetadata,omitempty"`
+	IngressAdmin          bool     `json:"ingressAdmin,omitempty"`
+	Hidden                bool     `json:"hidden,omitempty"`
+	Recorder              bool     `json:"recorder,omitempty"`
+	Agent                 bool     `json:"agent,omitempty"`
+	CanSubscribeMetrics   *bool    `json:"canSubscribeMetrics,omitempty"`
+	CanManageAgentSession *bool    `json:"canManageAgentSession,omitempty"`
+	DestinationRoom       string   `json:"destinationRoom,omitempty"`
+}
+
+func or(b *bool, absent bool) bool {
+	if b == nil {
+		return absent
+	}
+	return *b
+}
+
+// MayPublish reports whether tracks may be published; absent means yes.
+func (g *Grants) MayPublish() bool { return or(g.CanPublish, true) }
+
+// MaySubscribe reports whether tracks may be received; absent means yes.
+func (g *Grants) MaySubscribe() bool { return or(g.CanSubscribe, true) }
+
+// MayPublishData reports whether data may be sent; absent means as MayPublish.
+func (g *Grants) MayPublishData() bool { return or(g.CanPublishData, g.MayPublish()) }
+
+// MayUpdateOwnMetadata reports whether the participant may change its own name,
+// metadata and attributes; absent means no.
+func (g *Grants) MayUpdateOwnMetadata() bool { return or(g.CanUpdateOwnMetadata, false) }
+
+// CanPublishSource reports whether a track of the given source may be published.
+// No list means every source; MayPublish false wins over the list.
+func (g *Grants) CanPublishSource(source livekit.TrackSource) bool {
+	if !g.MayPublish() {
+		return false
+	}
+	if len(g.CanPublishSources) == 0 {
+		return true
+	}
+	name := source.String()
+	return slices.ContainsFunc(g.CanPublishSources, func(s string) bool {
+		return strings.EqualFold(s, name)
+	})
+}
+
+// Permission is what the grants come to in ParticipantInfo.permission.
+func (g *Grants) Permission() *livekit.ParticipantPermission {
+	p := &livekit.ParticipantPermission{
+		CanSubscribe:          g.MaySubscribe(),
+		CanPublish:            g.MayPublish(),
+		CanPublishData:        g.MayPublishData(),
+		Hidden:                g.Hidden,
+		Recorder:              g.Recorder, //nolint:staticcheck // still read by clients
+		Agent:                 g.Agent,    //nolint:staticcheck // still read by clients
+		CanUpdateMetadata:     g.MayUpdateOwnMetadata(),
+		CanSubscribeMetrics:   or(g.CanSubscribeMetrics, false),
+		CanManageAgentSession: or(g.CanManageAgentSession, false),
+	}
+	for _, s := range g.CanPublishSources {
+		if v, ok := livekit.TrackSource_value[strings.ToUpper(s)]; ok {
+			p.CanPublishSources = append(p.CanPublishSources, livekit.TrackSource(v))
+		}
+	}
+	return p
+}
+
+// SetPermission makes the grants say what p says, for the token a client gets after
+// its permissions were changed.
+func (g *Grants) SetPermission(p *livekit.ParticipantPermission) {
+	g.CanSubscribe = new(p.CanSubscribe)
+	g.CanPublish = new(p.CanPublish)
+	g.CanPublishData = new(p.CanPublishData)
+	g.CanUpdateOwnMetadata = new(p.CanUpdateMetadata)
+	g.CanSubscribeMetrics = new(p.CanSubscribeMetrics)
+	g.CanManageAgentSession = new(p.CanManageAgentSession)
+	g.Hidden = p.Hidden
+	g.CanPublishSources = nil
+	for _, s := range p.CanPublishSources {
+		g.CanPublishSources = append(g.CanPublishSources, strings.ToLower(s.String()))
+	}
+}
