@@ -8,7 +8,7 @@ import (
 )
 
 // Grants is the "video" claim. A nil pointer means absent, and absent does not
-// mean false everywhere: ask the May methods.
+// mean false everywhere: ask the Get methods.
 type Grants struct {
 	RoomCreate            bool     `json:"roomCreate,omitempty"`
 	RoomList              bool     `json:"roomList,omitempty"`
@@ -37,23 +37,23 @@ func or(b *bool, absent bool) bool {
 	return *b
 }
 
-// MayPublish reports whether tracks may be published; absent means yes.
-func (g *Grants) MayPublish() bool { return or(g.CanPublish, true) }
+// GetCanPublish reports whether tracks may be published; absent means yes.
+func (g *Grants) GetCanPublish() bool { return or(g.CanPublish, true) }
 
-// MaySubscribe reports whether tracks may be received; absent means yes.
-func (g *Grants) MaySubscribe() bool { return or(g.CanSubscribe, true) }
+// GetCanSubscribe reports whether tracks may be received; absent means yes.
+func (g *Grants) GetCanSubscribe() bool { return or(g.CanSubscribe, true) }
 
-// MayPublishData reports whether data may be sent; absent means as MayPublish.
-func (g *Grants) MayPublishData() bool { return or(g.CanPublishData, g.MayPublish()) }
+// GetCanPublishData reports whether data may be sent; absent means as GetCanPublish.
+func (g *Grants) GetCanPublishData() bool { return or(g.CanPublishData, g.GetCanPublish()) }
 
-// MayUpdateOwnMetadata reports whether the participant may change its own name,
+// GetCanUpdateOwnMetadata reports whether the participant may change its own name,
 // metadata and attributes; absent means no.
-func (g *Grants) MayUpdateOwnMetadata() bool { return or(g.CanUpdateOwnMetadata, false) }
+func (g *Grants) GetCanUpdateOwnMetadata() bool { return or(g.CanUpdateOwnMetadata, false) }
 
 // CanPublishSource reports whether a track of the given source may be published.
-// No list means every source; MayPublish false wins over the list.
+// No list means every source; GetCanPublish false wins over the list.
 func (g *Grants) CanPublishSource(source livekit.TrackSource) bool {
-	if !g.MayPublish() {
+	if !g.GetCanPublish() {
 		return false
 	}
 	if len(g.CanPublishSources) == 0 {
@@ -68,22 +68,30 @@ func (g *Grants) CanPublishSource(source livekit.TrackSource) bool {
 // Permission is what the grants come to in ParticipantInfo.permission.
 func (g *Grants) Permission() *livekit.ParticipantPermission {
 	p := &livekit.ParticipantPermission{
-		CanSubscribe:          g.MaySubscribe(),
-		CanPublish:            g.MayPublish(),
-		CanPublishData:        g.MayPublishData(),
+		CanSubscribe:          g.GetCanSubscribe(),
+		CanPublish:            g.GetCanPublish(),
+		CanPublishData:        g.GetCanPublishData(),
+		CanPublishSources:     g.Sources(),
 		Hidden:                g.Hidden,
 		Recorder:              g.Recorder, //nolint:staticcheck // still read by clients
 		Agent:                 g.Agent,    //nolint:staticcheck // still read by clients
-		CanUpdateMetadata:     g.MayUpdateOwnMetadata(),
+		CanUpdateMetadata:     g.GetCanUpdateOwnMetadata(),
 		CanSubscribeMetrics:   or(g.CanSubscribeMetrics, false),
 		CanManageAgentSession: or(g.CanManageAgentSession, false),
 	}
+	return p
+}
+
+// Sources is CanPublishSources as clients see them, unknown names left out; empty
+// means every source.
+func (g *Grants) Sources() []livekit.TrackSource {
+	var out []livekit.TrackSource
 	for _, s := range g.CanPublishSources {
 		if v, ok := livekit.TrackSource_value[strings.ToUpper(s)]; ok {
-			p.CanPublishSources = append(p.CanPublishSources, livekit.TrackSource(v))
+			out = append(out, livekit.TrackSource(v))
 		}
 	}
-	return p
+	return out
 }
 
 // SetPermission makes the grants say what p says, for the token a client gets after
