@@ -35,12 +35,13 @@ const (
 	// maxHeaders bounds the metadata of one call, bytes. Nodes send next to none.
 	maxHeaders = 16 << 10
 
-	// keepalive of idle and of busy connections: a peer that vanished without a reset
-	// is known after pingEvery + pingTimeout.
-	pingEvery   = 5 * time.Second
+	// keepalive of connections: a peer that vanished without a reset is known after
+	// an interval and pingTimeout. gRPC lets clients ping no faster than every 10 s.
+	serverPing  = 5 * time.Second
+	clientPing  = 10 * time.Second
 	pingTimeout = 3 * time.Second
 	// minPing is the shortest ping interval a server tolerates.
-	minPing = 2 * time.Second
+	minPing = clientPing / 2
 
 	// Redials back off from the one to the other.
 	minBackoff = 100 * time.Millisecond
