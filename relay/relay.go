@@ -90,12 +90,12 @@ type Source interface {
 	Keyframe(spatial uint8)
 	// Resend asks for packets that this node's ring lacks. The slice is the source's
 	// to keep.
-	Resend(spatial uint8, seqs []uint16)
+	Resend(encoding uint8, seqs []uint16)
 }
 
 // Sink is where packets of a track leave: a client's subscriber or a link.
-// Methods never block; they are called from the goroutines that push packets, so
-// several may run at once.
+// Methods never block; they are called from the goroutines that push packets: one
+// packet of an encoding at a time, several encodings at once.
 type Sink interface {
 	// Push offers one packet. The sink must Retain it to keep it beyond the call.
 	Push(*Packet)
