@@ -206,8 +206,15 @@ func TestGrantDefaults(t *testing.T) {
 			Grants{CanPublish: no, CanPublishData: yes, CanSubscribe: no},
 			&livekit.ParticipantPermission{CanPublishData: true},
 		},
-		"sources in any case, unknown left out": {
-			Grants{CanPublishSources: []string{"Camera", "screen_share_audio", "smell"}, CanUpdateOwnMetadata: yes},
+		"an unknown source is no licence for all": {
+			Grants{CanPublishSources: []string{"smell"}},
+			&livekit.ParticipantPermission{
+				CanPublish: true, CanSubscribe: true, CanPublishData: true,
+				CanPublishSources: []livekit.TrackSource{livekit.TrackSource_UNKNOWN},
+			},
+		},
+		"sources in any case": {
+			Grants{CanPublishSources: []string{"Camera", "screen_share_audio"}, CanUpdateOwnMetadata: yes},
 			&livekit.ParticipantPermission{
 				CanPublish: true, CanSubscribe: true, CanPublishData: true, CanUpdateMetadata: true,
 				CanPublishSources: []livekit.TrackSource{livekit.TrackSource_CAMERA, livekit.TrackSource_SCREEN_SHARE_AUDIO},

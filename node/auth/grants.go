@@ -82,14 +82,12 @@ func (g *Grants) Permission() *livekit.ParticipantPermission {
 	return p
 }
 
-// Sources is CanPublishSources as clients see them, unknown names left out; empty
-// means every source.
+// Sources is CanPublishSources as clients see them; empty means every source. A name
+// we do not know becomes UNKNOWN: leaving it out could leave an empty list.
 func (g *Grants) Sources() []livekit.TrackSource {
 	var out []livekit.TrackSource
 	for _, s := range g.CanPublishSources {
-		if v, ok := livekit.TrackSource_value[strings.ToUpper(s)]; ok {
-			out = append(out, livekit.TrackSource(v))
-		}
+		out = append(out, livekit.TrackSource(livekit.TrackSource_value[strings.ToUpper(s)]))
 	}
 	return out
 }
