@@ -1,0 +1,85 @@
+import { assert, until } from "../lib/check.mjs";
+import { cast, pairs, Person } from "../lib/people.mjs";
+
+const ms = (list) => {
+  const s = list.map(Math.round).sort((a, b) => a - b);
+  return `min ${s[0]}, median ${s[s.length >> 1]}, max ${s[s.length - 1]} ms (${s.length})`;
+};
+
+/** One after the other, each meets those who are there already. */
+async function join(ctx) {
+  const here = [];
+  const times = { connect: [], same: [], across: [] };
+  for (const who of cast) {
+    const person = await Person.open(ctx, who);
+    ctx.people[who.name] = person;
+    const joined = await person.join(await ctx.cluster.token(ctx.room, who.name), { adaptiveStream: who.adaptiveStream });
+    assert(joined.identity === who.name, `${who.name} became ${joined.identity}`);
+    assert(joined.room === ctx.room, `${who.name} is in room ${joined.room}, not ${ctx.room}`);
+    assert(/^PA_/.test(joined.sid), `participant sid ${joined.sid} does not start with PA_`);
+    times.connect.push(joined.connected);
+    await until(`${who.name} sees a first frame of ${here.map((p) => p.name)}`, 15, async () => {
+      const { started, firstFrame } = await person.ask(5, "firstFrames");
+      const waits = here.filter((p) => !(`${p.name}/camera` in firstFrame)).map((p) => p.name);
+      if (waits.length) return { waitingFor: waits, received: await person.received() };
+      for (const p of here) times[p.region === who.region ? "same" : "across"].push(firstFrame[`${p.name}/camera`] - started);
+      return true;
+    });
+    here.push(person);
+  }
+  ctx.report.figure("connect() of livekit-client", ms(times.connect));
+  if (times.same.length) ctx.report.figure("join to first frame, publisher in the same region", ms(times.same));
+  ctx.report.figure("join to first frame, publisher in another region", ms(times.across));
+}
+
+async function roster(ctx) {
+  const names = cast.map((c) => c.name);
+  for (const p of Object.values(ctx.people)) {
+    await until(`${p.name} knows everyone else, and nobody else`, 8, async () => {
+      const got = await p.ask(5, "roster");
+      return JSON.stringify(got) === JSON.stringify(names.filter((n) => n !== p.name)) || got;
+    });
+  }
+}
+
+/** Every pair: frames decoded, clock of the element running, sound that is not silence. */
+async function media(ctx) {
+  const before = {};
+  for (const p of Object.values(ctx.people)) before[p.name] = await p.received();
+  const zero = { frames: 0, time: 0, samples: 0, energy: 0 };
+  for (const [viewer, from] of pairs(ctx)) {
+    const video = `${from.name}/camera`;
+    const audio = `${from.name}/microphone`;
+    await until(`${viewer.name} sees and hears ${from.name}`, 15, async () => {
+      const now = await viewer.received();
+      const v0 = before[viewer.name][video] ?? zero;
+      const a0 = before[viewer.name][audio] ?? zero;
+      const v = now[video] ?? {};
+      const a = now[audio] ?? {};
+      const ok =
+        v.frames >= (v0.frames ?? 0) + 10 &&
+        v.time > (v0.time ?? 0) &&
+        v.elWidth > 0 &&
+        a.samples > (a0.samples ?? 0) + 24_000 &&
+        a.energy > (a0.energy ?? 0);
+      return ok || { video: v, audio: a, before: { video: v0, audio: a0 } };
+    });
+  }
+}
+
+/** Nobody was told of trouble while all was well. */
+async function calm(ctx) {
+  for (const p of Object.values(ctx.people)) {
+    for (const type of ["reconnecting", "signal reconnecting", "disconnected", "subscription failed"]) {
+      const bad = await p.seen({ type });
+      assert(bad.length === 0, `${p.name}: ${JSON.stringify(bad)}`);
+    }
+  }
+}
+
+export default [
+  { name: "four clients join three nodes and publish", seconds: 75, run: join, vital: true },
+  { name: "everyone knows everyone", seconds: 30, run: roster },
+  { name: "everyone sees and hears everyone", seconds: 60, run: media },
+  { name: "no reconnection so far", seconds: 10, run: calm },
+];

@@ -1,0 +1,78 @@
+// Waiting, asserting and reporting. Nothing here waits without a bound, and a
+// bound that is missed says what was last seen.
+
+const POLL_MS = 150;
+
+export class Failure extends Error {}
+
+/** A failure that waiting cannot mend. */
+export class Hopeless extends Failure {}
+
+export function assert(ok, message) {
+  if (!ok) throw new Failure(message);
+}
+
+const show = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 1));
+
+/** Calls probe until it returns true. Anything else it returns is what was last seen. */
+export async function until(what, seconds, probe) {
+  const end = Date.now() + seconds * 1000;
+  let last;
+  for (;;) {
+    try {
+      last = await probe();
+    } catch (err) {
+      if (err instanceof Hopeless || err instanceof TypeError || err instanceof ReferenceError) throw err;
+      last = String(err);
+    }
+    if (last === true) return;
+    if (Date.now() > end) throw new Failure(`not within ${seconds} s: ${what}\nlast seen: ${show(last)}`);
+    await new Promise((r) => setTimeout(r, POLL_MS));
+  }
+}
+
+/** Rejects when the promise has not settled in time. */
+export async function within(what, seconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Failure(`not within ${seconds} s: ${what}`)), seconds * 1000);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Report runs cases in order, each bounded, and goes on after a failure. */
+export class Report {
+  constructor() {
+    this.results = [];
+    this.figures = {};
+    this.started = Date.now();
+  }
+
+  async run(name, seconds, body) {
+    const t0 = Date.now();
+    let error = null;
+    try {
+      await within(`the case as a whole`, seconds, body());
+    } catch (err) {
+      error = err instanceof Failure ? err.message : err.stack || String(err);
+    }
+    const ms = Date.now() - t0;
+    this.results.push({ name, ms, error });
+    console.log(`${error ? "FAIL" : "ok  "} ${name}  (${(ms / 1000).toFixed(1)} s)`);
+    if (error) console.log(error.replace(/^/gm, "     "));
+    return !error;
+  }
+
+  /** A number worth reading, printed at the end and kept in report.json. */
+  figure(name, value) {
+    this.figures[name] = value;
+  }
+
+  get failed() {
+    return this.results.filter((r) => r.error);
+  }
+}
