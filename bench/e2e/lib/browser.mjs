@@ -36,7 +36,8 @@ export async function open(browser, name, url, out, options = {}) {
   const file = createWriteStream(path.join(out, `${name}.console.log`));
   const lines = [];
   const t0 = Date.now();
-  const keep = (line) => {
+  const keep = (text) => {
+    const line = text.replace(/[\w%-]{100,}/g, (long) => `${long.slice(0, 20)}...`);
     lines.push(line);
     if (lines.length > 400) lines.shift();
     file.write(`${((Date.now() - t0) / 1000).toFixed(3)} ${line}\n`);
