@@ -1,0 +1,63 @@
+package signal
+
+import "time"
+
+// Bounds on what one client may send, hold or leave unread. Nothing here depends on
+// configuration: a well-behaved client stays far below.
+const (
+	// MaxMessage bounds one WebSocket message in bytes. The largest honest one is an
+	// offer with 32 media sections, about 100 kB.
+	MaxMessage = 512 << 10
+
+	// MaxName bounds room, identity and name in bytes, as LiveKit does.
+	MaxName = 256
+
+	// MaxMetadata bounds participant metadata in bytes. LiveKit allows 512 KiB, but
+	// every joiner gets everybody's: with 150 people that would be 75 MB a join.
+	MaxMetadata = 64 << 10
+
+	// MaxAttributes bounds keys and values of a participant's attributes together.
+	MaxAttributes = 64 << 10
+
+	// MaxHeaderBytes is for http.Server: a request is unauthenticated until its header
+	// was read. An offer in the URL takes about 10 kB.
+	MaxHeaderBytes = 64 << 10
+
+	// HeaderTimeout is for http.Server: how long a request may take to arrive.
+	HeaderTimeout = 5 * time.Second
+
+	// DefaultMaxSessions bounds concurrent sockets of one node. Each costs three
+	// goroutines and a few kB before it does anything.
+	DefaultMaxSessions = 10000
+
+	// maxJoinRequest bounds an inflated join_request.
+	maxJoinRequest = 1 << 20
+
+	// maxClientField bounds each text a client tells about itself; longer ones are cut.
+	maxClientField = 256
+
+	// A client may send messageRate messages and byteRate bytes a second, and once in
+	// a while the burst. Joining a meeting of 150 people takes some 400 messages. Above
+	// it, its socket is simply read no faster.
+	messageRate  = 100
+	messageBurst = 1000
+	byteRate     = 1 << 20
+	byteBurst    = 4 << 20
+
+	// maxQueue and maxQueueBytes bound what waits for a slow client. A joiner may get
+	// 2 MB at once.
+	maxQueue      = 1024
+	maxQueueBytes = 8 << 20
+
+	// writeTimeout is how long a message may wait for a full socket.
+	writeTimeout = 5 * time.Second
+
+	// pingInterval is LiveKit's. A socket that answered maxMissedPings of them with
+	// nothing at all is gone: hosts can vanish without closing.
+	pingInterval   = 10 * time.Second
+	maxMissedPings = 2
+
+	// joinTimeout is how long Host.Join may take; livekit-client waits 15 s for the
+	// upgrade.
+	joinTimeout = 12 * time.Second
+)
