@@ -1,0 +1,128 @@
+// Package codec reads what a forwarder needs from the clear bytes of a packet: where
+// pictures begin, which are keyframes, which layer a packet belongs to. It looks only
+// at payload descriptors, header extensions and the first bytes that end to end
+// encryption leaves clear (one byte of a VP8 frame, two of an H.264 NAL unit), never
+// at the coded picture. No input makes it fail: what cannot be read is unmarked.
+package codec
+
+import (
+	"strings"
+
+	"maille/relay"
+)
+
+// Codec names a payload format.
+type Codec uint8
+
+const (
+	Unknown Codec = iota
+	Opus
+	RED
+	VP8
+	VP9
+	H264
+	AV1
+)
+
+var names = map[string]Codec{
+	"opus": Opus, "red": RED, "vp8": VP8, "vp9": VP9, "h264": H264, "av1": AV1,
+}
+
+// Of returns the codec of a MIME type such as "video/VP8", in any case, with or
+// without the kind.
+func Of(mime string) Codec {
+	if i := strings.IndexByte(mime, '/'); i >= 0 {
+		mime = mime[i+1:]
+	}
+	return names[strings.ToLower(mime)]
+}
+
+// ClockRate returns the RTP clock rate in Hz.
+func (c Codec) ClockRate() uint32 {
+	if c == Opus || c == RED {
+		return 48000
+	}
+	return 90000
+}
+
+// Inspect marks one packet without knowing those before it. It suffices for Opus,
+// VP8, VP9 and H.264; AV1 needs an Inspector to know layers.
+func Inspect(mime string, p *relay.Packet) {
+	i := Inspector{codec: Of(mime)}
+	i.Inspect(p)
+}
+
+// Inspector marks the packets of one encoding. It is not safe for concurrent use.
+type Inspector struct {
+	codec Codec
+	deps  *Structure // of the last keyframe that carried one
+	next  *Structure // scratch for the one being read
+}
+
+// NewInspector returns an inspector for a MIME type.
+func NewInspector(mime string) *Inspector { return &Inspector{codec: Of(mime)} }
+
+// Inspect sets Keyframe, FrameStart, Temporal and SwitchPoint of p, and Spatial when
+// the encoding carries spatial layers (Encoding is 0 and the codec is VP9 or AV1).
+// Payload, Descriptor and Encoding must be set.
+func (i *Inspector) Inspect(p *relay.Packet) {
+	if p.Descriptor != nil && i.codec != VP8 && i.described(p) {
+		return
+	}
+	switch i.codec {
+	case Opus, RED:
+		p.FrameStart = len(p.Payload) > 0
+	case VP8:
+		inspectVP8(p)
+	case VP9:
+		inspectVP9(p)
+	case H264:
+		inspectH264(p)
+	case AV1:
+		inspectAV1(p)
+	}
+}
+
+// described marks p from its dependency descriptor, false when it cannot be read
+// and, without one, the payload may say more.
+func (i *Inspector) described(p *relay.Packet) bool {
+	if i.next == nil {
+		i.next = new(Structure)
+	}
+	d, err := ParseDescriptor(p.Descriptor, i.deps, i.next)
+	if err != nil {
+		return false
+	}
+	if d.Structured {
+		if i.deps == nil {
+			i.deps = new(Structure)
+		}
+		i.deps, i.next = i.next, i.deps
+	}
+	p.Keyframe = d.Structured
+	p.FrameStart = d.Start && d.Spatial == 0
+	p.SwitchPoint = d.Switch
+	layer(p, d.Spatial, d.Temporal)
+	return true
+}
+
+// layer files the packet under a layer, within relay's bounds.
+func layer(p *relay.Packet, spatial, temporal uint8) {
+	if p.Encoding == 0 {
+		p.Spatial = min(spatial, relay.MaxSpatial-1)
+	}
+	p.Temporal = min(temporal, relay.MaxTemporal-1)
+}
+
+// FrameEnd reports whether p is the last packet of its layer's picture. The node
+// that leaves out upper spatial layers sets the marker there.
+func (c Codec) FrameEnd(p *relay.Packet) bool {
+	switch {
+	case len(p.Descriptor) >= mandatoryDescriptor && c != VP8:
+		return p.Descriptor[0]&0x40 != 0
+	case c == VP9:
+		d, ok := ParseVP9(p.Payload)
+		return ok && d.End
+	}
+	return p.Marker
+}
