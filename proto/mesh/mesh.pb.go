@@ -146,6 +146,8 @@ type JoinRequest struct {
 	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
 	Settings      *RoomSettings          `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	Entry         string                 `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"` // node the socket landed on
+	Avoid         []string               `protobuf:"bytes,5,rep,name=avoid,proto3" json:"avoid,omitempty"` // nodes just found unable to serve
+	Sid           string                 `protobuf:"bytes,6,opt,name=sid,proto3" json:"sid,omitempty"`     // of a provisional instance, kept if the room does not exist yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,6 +206,20 @@ func (x *JoinRequest) GetSettings() *RoomSettings {
 func (x *JoinRequest) GetEntry() string {
 	if x != nil {
 		return x.Entry
+	}
+	return ""
+}
+
+func (x *JoinRequest) GetAvoid() []string {
+	if x != nil {
+		return x.Avoid
+	}
+	return nil
+}
+
+func (x *JoinRequest) GetSid() string {
+	if x != nil {
+		return x.Sid
 	}
 	return ""
 }
@@ -1921,6 +1937,7 @@ type Open struct {
 	Join          []byte                 `protobuf:"bytes,7,opt,name=join,proto3" json:"join,omitempty"` // livekit.JoinRequest as the entry understood it
 	Region        string                 `protobuf:"bytes,8,opt,name=region,proto3" json:"region,omitempty"`
 	SinglePc      bool                   `protobuf:"varint,9,opt,name=single_pc,json=singlePc,proto3" json:"single_pc,omitempty"`
+	Record        *Room                  `protobuf:"bytes,10,opt,name=record,proto3" json:"record,omitempty"` // as placement answered the entry; the media node's own copy may lag
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2018,6 +2035,13 @@ func (x *Open) GetSinglePc() bool {
 	return false
 }
 
+func (x *Open) GetRecord() *Room {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
 type Opened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2110,12 +2134,14 @@ var File_mesh_mesh_proto protoreflect.FileDescriptor
 
 const file_mesh_mesh_proto_rawDesc = "" +
 	"\n" +
-	"\x0fmesh/mesh.proto\x12\vmaille.mesh\"\x86\x01\n" +
+	"\x0fmesh/mesh.proto\x12\vmaille.mesh\"\xae\x01\n" +
 	"\vJoinRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x125\n" +
 	"\bsettings\x18\x03 \x01(\v2\x19.maille.mesh.RoomSettingsR\bsettings\x12\x14\n" +
-	"\x05entry\x18\x04 \x01(\tR\x05entry\"c\n" +
+	"\x05entry\x18\x04 \x01(\tR\x05entry\x12\x14\n" +
+	"\x05avoid\x18\x05 \x03(\tR\x05avoid\x12\x10\n" +
+	"\x03sid\x18\x06 \x01(\tR\x03sid\"c\n" +
 	"\fJoinResponse\x12%\n" +
 	"\x04room\x18\x01 \x01(\v2\x11.maille.mesh.RoomR\x04room\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -2251,7 +2277,7 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06opened\x18\x02 \x01(\v2\x13.maille.mesh.OpenedH\x00R\x06opened\x12\x1a\n" +
 	"\amessage\x18\x03 \x01(\fH\x00R\amessage\x12-\n" +
 	"\x06closed\x18\x04 \x01(\v2\x13.maille.mesh.ClosedH\x00R\x06closedB\x06\n" +
-	"\x04body\"\xe1\x01\n" +
+	"\x04body\"\x8c\x02\n" +
 	"\x04Open\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x19\n" +
 	"\broom_sid\x18\x02 \x01(\tR\aroomSid\x12\x14\n" +
@@ -2262,7 +2288,9 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"remoteAddr\x12\x12\n" +
 	"\x04join\x18\a \x01(\fR\x04join\x12\x16\n" +
 	"\x06region\x18\b \x01(\tR\x06region\x12\x1b\n" +
-	"\tsingle_pc\x18\t \x01(\bR\bsinglePc\"\b\n" +
+	"\tsingle_pc\x18\t \x01(\bR\bsinglePc\x12)\n" +
+	"\x06record\x18\n" +
+	" \x01(\v2\x11.maille.mesh.RoomR\x06record\"\b\n" +
 	"\x06Opened\"4\n" +
 	"\x06Closed\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
@@ -2355,22 +2383,23 @@ var file_mesh_mesh_proto_depIdxs = []int32{
 	28, // 24: maille.mesh.Frame.open:type_name -> maille.mesh.Open
 	29, // 25: maille.mesh.Frame.opened:type_name -> maille.mesh.Opened
 	30, // 26: maille.mesh.Frame.closed:type_name -> maille.mesh.Closed
-	14, // 27: maille.mesh.Room.ServingEntry.value:type_name -> maille.mesh.NodeList
-	2,  // 28: maille.mesh.Placement.Join:input_type -> maille.mesh.JoinRequest
-	4,  // 29: maille.mesh.Placement.Report:input_type -> maille.mesh.ReportRequest
-	7,  // 30: maille.mesh.Placement.Submit:input_type -> maille.mesh.SubmitRequest
-	9,  // 31: maille.mesh.Placement.Status:input_type -> maille.mesh.StatusRequest
-	27, // 32: maille.mesh.Signal.Proxy:input_type -> maille.mesh.Frame
-	3,  // 33: maille.mesh.Placement.Join:output_type -> maille.mesh.JoinResponse
-	6,  // 34: maille.mesh.Placement.Report:output_type -> maille.mesh.ReportResponse
-	8,  // 35: maille.mesh.Placement.Submit:output_type -> maille.mesh.SubmitResponse
-	10, // 36: maille.mesh.Placement.Status:output_type -> maille.mesh.StatusResponse
-	27, // 37: maille.mesh.Signal.Proxy:output_type -> maille.mesh.Frame
-	33, // [33:38] is the sub-list for method output_type
-	28, // [28:33] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	13, // 27: maille.mesh.Open.record:type_name -> maille.mesh.Room
+	14, // 28: maille.mesh.Room.ServingEntry.value:type_name -> maille.mesh.NodeList
+	2,  // 29: maille.mesh.Placement.Join:input_type -> maille.mesh.JoinRequest
+	4,  // 30: maille.mesh.Placement.Report:input_type -> maille.mesh.ReportRequest
+	7,  // 31: maille.mesh.Placement.Submit:input_type -> maille.mesh.SubmitRequest
+	9,  // 32: maille.mesh.Placement.Status:input_type -> maille.mesh.StatusRequest
+	27, // 33: maille.mesh.Signal.Proxy:input_type -> maille.mesh.Frame
+	3,  // 34: maille.mesh.Placement.Join:output_type -> maille.mesh.JoinResponse
+	6,  // 35: maille.mesh.Placement.Report:output_type -> maille.mesh.ReportResponse
+	8,  // 36: maille.mesh.Placement.Submit:output_type -> maille.mesh.SubmitResponse
+	10, // 37: maille.mesh.Placement.Status:output_type -> maille.mesh.StatusResponse
+	27, // 38: maille.mesh.Signal.Proxy:output_type -> maille.mesh.Frame
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_mesh_mesh_proto_init() }
