@@ -1,0 +1,161 @@
+package rtc
+
+import (
+	"errors"
+
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// Role says which way media flows through a Peer.
+type Role uint8
+
+const (
+	// Uplink is the protocol's publisher connection: the client offers and sends, the
+	// node answers.
+	Uplink Role = iota
+	// Downlink is the subscriber connection: the node offers and sends. It also carries
+	// data towards the client.
+	Downlink
+)
+
+func (r Role) String() string {
+	if r == Uplink {
+		return "publisher"
+	}
+	return "subscriber"
+}
+
+// State is how far a Peer's transport has come.
+type State uint8
+
+const (
+	// Connecting: nothing from the client has been authenticated yet.
+	Connecting State = iota
+	// Connected: ICE and DTLS are up, media flows.
+	Connected
+	// Disconnected: nothing was heard for disconnectedAfter; it may come back.
+	Disconnected
+	// Failed: the transport is lost; only an ICE restart brings it back.
+	Failed
+	// Closed is the last state.
+	Closed
+)
+
+var stateNames = [...]string{"connecting", "connected", "disconnected", "failed", "closed"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "invalid"
+}
+
+// Channel is one of the data channels of the LiveKit protocol.
+type Channel uint8
+
+const (
+	// Reliable is "_reliable": ordered, every message arrives.
+	Reliable Channel = iota
+	// Lossy is "_lossy": unordered, never resent.
+	Lossy
+	// DataTrack is "_data_track": raw data-track packets, never resent.
+	DataTrack
+	numChannels
+)
+
+var channelLabels = [numChannels]string{"_reliable", "_lossy", "_data_track"}
+
+func (c Channel) String() string {
+	if c < numChannels {
+		return channelLabels[c]
+	}
+	return "invalid"
+}
+
+// Handler is told what happens on a Peer: in order, from one goroutine of that
+// peer, with no lock held. It may call back into the Peer, except Close, which waits
+// for it. Calls end with State(Closed).
+type Handler interface {
+	// Candidate hands a candidate to trickle (the JSON of an RTCIceCandidateInit). The
+	// SDPs of this package carry all their candidates, so it is rarely called.
+	Candidate(initJSON string, final bool)
+	// Offer hands the subscriber's next offer to send; the answer comes back through
+	// SetAnswer with the same id. Peer.Mids has the complete mid map of the moment.
+	Offer(sdp string, id uint32)
+	// State tells of a new transport state; why is set for Failed and for a Closed that
+	// the caller did not ask for.
+	State(s State, why error)
+	// Published tells that a track's m-line is negotiated; no packet may have come yet.
+	Published(Published)
+	// Unpublished tells that the client took the track's m-line away; its relay track
+	// is closed.
+	Unpublished(sid relay.TrackID)
+	// Demand tells which layers of a published track anyone watches (dynacast). Raises
+	// come at once, reductions as relay/track decides.
+	Demand(sid relay.TrackID, want relay.LayerSet)
+	// Data hands a message of the client; the handler owns the bytes. While it is slow,
+	// the client's channel is slowed down.
+	Data(ch Channel, payload []byte)
+}
+
+// Expect is a pending AddTrack: a track that the client's next offers will carry.
+type Expect struct {
+	Sid relay.TrackID
+	// Cid is the client's own id for it, usually the MediaStreamTrack id of its msid.
+	Cid string
+	// CodecCids are further ids it may carry (AddTrackRequest.simulcast_codecs.cid).
+	CodecCids []string
+	Kind      relay.Kind
+	// Mime is the codec wished for ("video/VP8"); empty takes the first usable one of the
+	// client's offer.
+	Mime string
+	// Stereo and NoDTX shape the opus parameters of the answer.
+	Stereo, NoDTX bool
+}
+
+// Published is a track that the client sends.
+type Published struct {
+	Sid relay.TrackID
+	Cid string // as expected
+	// SdpCid is the track id found in the offer; browsers that rewrite ids make it differ
+	// from Cid.
+	SdpCid string
+	Mid    string
+	Mime   string // "video/VP8", "audio/opus"
+	// Encodings is how many simulcast encodings the offer declares, 1 without simulcast.
+	Encodings int
+	Track     *track.Track
+}
+
+// Down names a track towards a subscriber.
+type Down struct {
+	Sid relay.TrackID
+	// Stream is the msid's stream id ("PA_x|TR_y", or "PA_x|camera" when streams are
+	// synced); the msid's track id is Sid.
+	Stream string
+	Kind   relay.Kind
+	Mime   string
+	// MaxSpatial and MaxTemporal are the first choice of layer, see Subscriber.Select.
+	MaxSpatial, MaxTemporal uint8
+	// Paused starts without packets, see Subscriber.Pause.
+	Paused bool
+}
+
+// Errors that callers tell apart; others carry their context in their text.
+var (
+	// ErrClosed: the peer or engine is closed.
+	ErrClosed = errors.New("rtc: closed")
+	// ErrLimit: the client sent more than a documented bound.
+	ErrLimit = errors.New("rtc: over limit")
+	// ErrRefused: the SDP or candidate is well-formed but not acceptable.
+	ErrRefused = errors.New("rtc: refused")
+	// ErrRole: the call belongs to the other role.
+	ErrRole = errors.New("rtc: wrong role")
+	// ErrCodec: the client cannot decode the track's codec.
+	ErrCodec = errors.New("rtc: codec not supported by the client")
+	// ErrSlowReader: the client left more than maxReliableBacklog bytes unread.
+	ErrSlowReader = errors.New("rtc: reliable channel backlog over its bound")
+	// ErrLost: ICE or DTLS failed.
+	ErrLost = errors.New("rtc: transport lost")
+)

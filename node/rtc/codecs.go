@@ -1,0 +1,150 @@
+package rtc
+
+import (
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
+)
+
+// format is one row of what this node negotiates.
+type format struct {
+	kind relay.Kind
+	mime string
+	pt   uint8
+	rtx  uint8 // payload type of its retransmissions; 0 for none
+	rate uint32
+	chns uint16
+	fmtp string
+	// on says whether it is offered and answered. A row that is off is a codec the relay
+	// does not understand yet.
+	on bool
+}
+
+// codecs is the table; payload types are the ones LiveKit clients see elsewhere, and
+// only matter in this node's offers. Order is preference.
+//
+// H264 is only constrained baseline: it is what every receiver decodes, and one
+// publisher is watched by all kinds of receivers.
+var codecs = []format{
+	{relay.Audio, webrtc.MimeTypeOpus, 111, 0, 48000, 2, "minptime=10;useinbandfec=1", true},
+	{relay.Audio, "audio/red", 63, 0, 48000, 2, "111/111", false},
+	{relay.Video, webrtc.MimeTypeVP8, 96, 97, 90000, 0, "", true},
+	{relay.Video, webrtc.MimeTypeH264, 108, 109, 90000, 0,
+		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", true},
+	{relay.Video, webrtc.MimeTypeVP9, 98, 99, 90000, 0, "profile-id=0", false},
+	{relay.Video, webrtc.MimeTypeAV1, 35, 36, 90000, 0, "", false},
+	{relay.Video, webrtc.MimeTypeH265, 116, 117, 90000, 0, "", false},
+}
+
+// Header extensions, by the URI that SDP names them with.
+const (
+	uriMid         = "urn:ietf:params:rtp-hdrext:sdes:mid"
+	uriRid         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+	uriRepairedRid = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+	uriLevel       = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	uriTransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+	uriCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+)
+
+var extensions = map[Role]map[relay.Kind][]string{
+	Uplink: {
+		relay.Audio: {uriMid, uriRid, uriLevel, uriTransportCC, uriCaptureTime},
+		relay.Video: {uriMid, uriRid, uriRepairedRid, uriTransportCC, uriDescriptor, uriCaptureTime},
+	},
+	Downlink: {
+		relay.Audio: {uriTransportCC, uriCaptureTime},
+		relay.Video: {uriTransportCC, uriDescriptor, uriCaptureTime},
+	},
+}
+
+func pionKind(k relay.Kind) webrtc.RTPCodecType {
+	if k == relay.Audio {
+		return webrtc.RTPCodecTypeAudio
+	}
+	return webrtc.RTPCodecTypeVideo
+}
+
+// feedback is what RTCP feedback a codec of this kind is offered with. Opus is
+// repaired by its own FEC and by NACK where the client asks for it.
+func feedback(k relay.Kind) []webrtc.RTCPFeedback {
+	fb := []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBTransportCC}, {Type: webrtc.TypeRTCPFBNACK}}
+	if k == relay.Video {
+		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
+			webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"})
+	}
+	return fb
+}
+
+// parameters returns the codec as pion takes it, with its retransmission codec.
+func (c format) parameters() []webrtc.RTPCodecParameters {
+	out := []webrtc.RTPCodecParameters{{
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: c.mime, ClockRate: c.rate, Channels: c.chns,
+			SDPFmtpLine: c.fmtp, RTCPFeedback: feedback(c.kind)},
+		PayloadType: webrtc.PayloadType(c.pt),
+	}}
+	if c.rtx != 0 {
+		out = append(out, webrtc.RTPCodecParameters{
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: c.rate,
+				SDPFmtpLine: "apt=" + itoa(c.pt)},
+			PayloadType: webrtc.PayloadType(c.rtx),
+		})
+	}
+	return out
+}
+
+func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
+	m := &webrtc.MediaEngine{}
+	for _, c := range codecs {
+		if !c.on {
+			continue
+		}
+		for _, p := range c.parameters() {
+			if err := m.RegisterCodec(p, pionKind(c.kind)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	dir := webrtc.RTPTransceiverDirectionRecvonly
+	if r == Downlink {
+		dir = webrtc.RTPTransceiverDirectionSendonly
+	}
+	for kind, uris := range extensions[r] {
+		for _, uri := range uris {
+			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, pionKind(kind), dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m, nil
+}
+
+// preferring orders the codecs of a kind so that mime comes first; ok is false when
+// this node does not negotiate mime.
+func preferring(kind relay.Kind, mime string) (out []webrtc.RTPCodecParameters, ok bool) {
+	var rest []webrtc.RTPCodecParameters
+	for _, c := range codecs {
+		switch {
+		case !c.on || c.kind != kind:
+		case strings.EqualFold(c.mime, mime):
+			out, ok = append(out, c.parameters()...), true
+		default:
+			rest = append(rest, c.parameters()...)
+		}
+	}
+	return append(out, rest...), ok
+}
+
+// Codecs returns the mime types that clients may publish and watch, in order of
+// preference, for JoinResponse.enabled_publish_codecs and its kin.
+func Codecs() []string {
+	var out []string
+	for _, c := range codecs {
+		if c.on {
+			out = append(out, c.mime)
+		}
+	}
+	return out
+}

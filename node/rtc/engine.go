@@ -1,0 +1,248 @@
+package rtc
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
+)
+
+const (
+	// disconnectedAfter without a packet tells the client's people that it may be gone;
+	// browsers check consent every 5 s at most (RFC 7675), so two of them were missed.
+	disconnectedAfter = 10 * time.Second
+	// failedAfter is how much longer a silent client is waited for.
+	failedAfter = 5 * time.Second
+	keepalive   = 2 * time.Second
+
+	// replayWindow in packets: 20 % reordering of a 30 Mbit/s stream over 100 ms fits,
+	// and so do Firefox's probes with old packets.
+	replayWindow = 1024
+
+	// A TCP client that reads slower than its video loses packets once this much waits.
+	tcpBacklog = 512 << 10
+	// tcpFirstWithin is the time an accepted TCP connection has to show who it is.
+	tcpFirstWithin = 10 * time.Second
+
+	certificateLife = 10 * 365 * 24 * time.Hour
+)
+
+// Config is what an Engine stands on. The engine closes both sockets.
+type Config struct {
+	// UDP carries all clients' media. A *net.UDPConn is used without allocation per
+	// packet; any other must deliver *net.UDPAddr.
+	UDP net.PacketConn
+	// TCP accepts ICE-TCP connections (RFC 6544, passive); nil for none.
+	TCP net.Listener
+	// HostIPs are the addresses that clients are told, best first. When empty they are
+	// the machine's own, and 127.0.0.1 with AllowLoopback; with HostIPs given no
+	// interface is looked at.
+	HostIPs []net.IP
+	// AllowLoopback serves clients on this machine.
+	AllowLoopback bool
+	// Now is the clock of Packet.Arrived; relay.Now when nil.
+	Now func() int64
+	Log *slog.Logger // slog.Default() when nil
+}
+
+// Engine owns the node's media sockets and certificate; all Peers live on it.
+type Engine struct {
+	hosts []net.IP
+	port  int
+	now   func() int64
+	log   *slog.Logger
+	cert  webrtc.Certificate
+	apis  map[Role]*webrtc.API
+	udp   *mux
+	tcp   ice.TCPMux
+
+	mu     sync.Mutex // guards all below
+	peers  map[*Peer]struct{}
+	closed bool
+}
+
+var discard = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+
+// NewEngine starts serving on the sockets of cfg.
+func NewEngine(cfg Config) (*Engine, error) {
+	if cfg.UDP == nil {
+		return nil, errors.New("rtc: Config.UDP is required")
+	}
+	e := &Engine{hosts: cfg.HostIPs, now: cfg.Now, log: cfg.Log, peers: make(map[*Peer]struct{})}
+	if e.now == nil {
+		e.now = relay.Now
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	var err error
+	if len(e.hosts) == 0 {
+		if e.hosts, err = ownAddresses(cfg.AllowLoopback); err != nil {
+			return nil, err
+		}
+	}
+	if e.cert, err = newCertificate(); err != nil {
+		return nil, fmt.Errorf("rtc: certificate: %w", err)
+	}
+	s, n := newSocket(cfg.UDP), newHostNet(e.hosts)
+	e.port = s.port()
+	e.udp = newMux(s, e.hosts, n)
+	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log}}
+	settings.SetNet(n)
+	settings.SetICEUDPMux(e.udp)
+	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
+	if cfg.TCP != nil {
+		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: cfg.TCP, Logger: scoped{e.log}, ReadBufferSize: 64,
+			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin})
+		settings.SetICETCPMux(e.tcp)
+		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
+	}
+	settings.SetNetworkTypes(types)
+	if err := harden(&settings, cfg.AllowLoopback); err != nil {
+		return nil, errors.Join(err, e.closeSockets())
+	}
+	e.apis = make(map[Role]*webrtc.API)
+	for _, r := range []Role{Uplink, Downlink} {
+		m, err := mediaEngine(r)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("rtc: codec table: %w", err), e.closeSockets())
+		}
+		reg := &interceptor.Registry{}
+		if r == Uplink {
+			receiving(reg)
+		}
+		e.apis[r] = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(settings))
+	}
+	return e, nil
+}
+
+// harden sets what keeps clients in their place: they can make this node send to no
+// address that has not proven itself, and only with current cryptography.
+func harden(s *webrtc.SettingEngine, loopback bool) error {
+	s.SetLite(true)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.DisableActiveTCP(true)
+	s.SetIncludeLoopbackCandidate(loopback)
+	s.SetRemoteIPFilter(func(ip net.IP) bool { return clientAddress(ip, loopback) })
+	s.SetICETimeouts(disconnectedAfter, failedAfter, keepalive)
+	s.SetSRTPReplayProtectionWindow(replayWindow)
+	s.SetSRTCPReplayProtectionWindow(replayWindow)
+	s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.SetReceiveMTU(relay.BufferSize)
+	s.SetFireOnTrackBeforeFirstRTP(true)
+	// As DTLS server this node chooses the SRTP profile, and so the cheap one.
+	return s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer)
+}
+
+// clientAddress reports whether a media client may be at ip. Link-local IPv4 is where
+// cloud hosts keep their metadata service.
+func clientAddress(ip net.IP, loopback bool) bool {
+	switch {
+	case ip.IsLoopback():
+		return loopback
+	case ip.IsUnspecified(), ip.IsMulticast(), ip.Equal(net.IPv4bcast):
+		return false
+	case ip.To4() != nil && ip.IsLinkLocalUnicast():
+		return false
+	}
+	return true
+}
+
+func ownAddresses(loopback bool) ([]net.IP, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("rtc: own addresses: %w", err)
+	}
+	var out []net.IP
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			out = append(out, n.IP)
+		}
+	}
+	if loopback {
+		out = append(out, net.IPv4(127, 0, 0, 1).To4())
+	}
+	if len(out) == 0 {
+		return nil, errors.New("rtc: this machine has no address that clients could reach")
+	}
+	return out, nil
+}
+
+func newCertificate() (webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return webrtc.Certificate{}, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 64))
+	if err != nil {
+		return webrtc.Certificate{}, err
+	}
+	now := time.Now()
+	c, err := webrtc.NewCertificate(key, x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "maille"},
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(certificateLife),
+	})
+	if err != nil {
+		return webrtc.Certificate{}, err
+	}
+	return *c, nil
+}
+
+// Close closes every peer, then the sockets, and waits for both.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	peers := make([]*Peer, 0, len(e.peers))
+	for p := range e.peers {
+		peers = append(peers, p)
+	}
+	e.mu.Unlock()
+	for _, p := range peers {
+		p.Close()
+	}
+	return e.closeSockets()
+}
+
+func (e *Engine) closeSockets() error {
+	err := e.udp.Close()
+	if e.tcp != nil {
+		err = errors.Join(err, e.tcp.Close())
+	}
+	return err
+}
+
+func (e *Engine) add(p *Peer) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.peers[p] = struct{}{}
+	return nil
+}
+
+func (e *Engine) remove(p *Peer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.peers, p)
+}
+
+func itoa[T ~uint8 | ~uint32 | ~int](n T) string { return strconv.FormatUint(uint64(n), 10) }

@@ -1,0 +1,139 @@
+package rtc
+
+import (
+	"encoding/binary"
+
+	"maille/relay"
+)
+
+// RTCP packet types and formats (RFC 3550, 4585, 5104).
+const (
+	typeReceiverReport = 201
+	typeTransport      = 205
+	typePayload        = 206
+
+	formatNack = 1
+	formatPLI  = 1
+	formatFIR  = 4
+)
+
+// maxNackedAtOnce bounds the packets looked up for one RTCP datagram.
+const maxNackedAtOnce = 256
+
+// Heard is what the client last reported of a subscription (RFC 3550 section 6.4.2).
+type Heard struct {
+	Fraction uint8  // lost since the report before, of 256
+	Lost     uint32 // packets lost in total, 24 bits
+	Highest  uint32 // extended highest sequence number
+	Jitter   uint32 // in RTP clock units
+	RTT      int64  // nanoseconds, 0 when unknown
+	At       int64  // when it came, on Packet.Arrived's clock
+}
+
+// asked is what one RTCP datagram says about one of our streams.
+type asked struct {
+	nacks    []uint16
+	keyframe bool
+	report   *Heard
+	lsr      uint32 // middle 32 bits of the sender report it answers
+	delay    uint32 // since then at the client, in 1/65536 s
+}
+
+// read parses a compound RTCP datagram for ssrc. It reuses the space of nacks and
+// stops at the first thing that is not RTCP.
+func (a *asked) read(b []byte, ssrc uint32) {
+	a.nacks, a.keyframe, a.report = a.nacks[:0], false, nil
+	for len(b) >= 8 && b[0]>>6 == 2 {
+		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
+		if size < 8 || size > len(b) {
+			return
+		}
+		p, count := b[:size], b[0]&0x1f
+		switch b[1] {
+		case typeReceiverReport:
+			a.reports(p[8:], int(count), ssrc)
+		case typeTransport:
+			if count == formatNack && size >= 12 && binary.BigEndian.Uint32(p[8:]) == ssrc {
+				a.lost(p[12:])
+			}
+		case typePayload:
+			if size < 12 {
+				break
+			}
+			switch {
+			case count == formatPLI:
+				a.keyframe = a.keyframe || binary.BigEndian.Uint32(p[8:]) == ssrc
+			case count == formatFIR:
+				for f := p[12:]; len(f) >= 8; f = f[8:] {
+					a.keyframe = a.keyframe || binary.BigEndian.Uint32(f) == ssrc
+				}
+			}
+		}
+		b = b[size:]
+	}
+}
+
+func (a *asked) reports(b []byte, count int, ssrc uint32) {
+	for ; count > 0 && len(b) >= 24; count, b = count-1, b[24:] {
+		if binary.BigEndian.Uint32(b) != ssrc {
+			continue
+		}
+		loss := binary.BigEndian.Uint32(b[4:])
+		a.report = &Heard{
+			Fraction: uint8(loss >> 24), Lost: loss & 0xffffff,
+			Highest: binary.BigEndian.Uint32(b[8:]), Jitter: binary.BigEndian.Uint32(b[12:]),
+		}
+		a.lsr, a.delay = binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
+	}
+}
+
+func (a *asked) lost(b []byte) {
+	for ; len(b) >= 4; b = b[4:] {
+		seq, mask := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+		for i := uint16(0); i <= 16; i++ {
+			if len(a.nacks) == maxNackedAtOnce {
+				return
+			}
+			if i == 0 || mask>>(i-1)&1 != 0 {
+				a.nacks = append(a.nacks, seq+i)
+			}
+		}
+	}
+}
+
+// feedback answers the client's RTCP about this subscription until its section or the
+// peer ends.
+func (s *Subscriber) feedback(b *binding) {
+	buf := make([]byte, relay.BufferSize)
+	var a asked
+	for {
+		n, _, err := b.rtcp.Read(buf, nil)
+		if err != nil {
+			return
+		}
+		a.read(buf[:n], b.ssrc)
+		now := s.peer.engine.now()
+		if a.report != nil {
+			a.report.At, a.report.RTT = now, s.roundTrip(now, a.lsr, a.delay)
+			s.heard.Store(a.report)
+		}
+		if a.keyframe {
+			s.keyframes.Add(1)
+			s.wantKeyframe()
+		}
+		if len(a.nacks) > 0 {
+			s.nacked.Add(uint64(len(a.nacks)))
+			s.answer(now, a.nacks)
+		}
+	}
+}
+
+// wantKeyframe passes a client's request on; package track makes many into one.
+func (s *Subscriber) wantKeyframe() {
+	s.mu.Lock()
+	tap, spatial := s.tap, s.out.awaiting()
+	s.mu.Unlock()
+	if tap != nil && s.down.Kind == relay.Video {
+		tap.Keyframe(spatial)
+	}
+}

@@ -1,0 +1,282 @@
+package rtc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
+)
+
+// maxExpected bounds pending AddTracks; the protocol refuses the 21st.
+const maxExpected = maxOfferSections
+
+// uplink is what a client publishes on this peer. Fields are guarded by Peer.mu.
+type uplink struct {
+	expected []Expect // oldest first
+	sections map[string]*upSection
+}
+
+// upSection is a sending m-line of the client's last offer.
+type upSection struct {
+	section
+	terms  terms
+	pub    *publication // nil while parked: its AddTrack has not come
+	remote []arrival    // streams that began before the AddTrack
+}
+
+// arrival is one RTP stream of a section.
+type arrival struct {
+	track    *webrtc.TrackRemote
+	receiver *webrtc.RTPReceiver
+}
+
+func (u *uplink) init() { u.sections = make(map[string]*upSection) }
+
+// Expect announces a track that the client was told it may publish. If its m-line is
+// already there, it is published at once.
+func (p *Peer) Expect(e Expect) error {
+	if p.role != Uplink {
+		return ErrRole
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.up.expected) >= maxExpected {
+		return limit("pending tracks", len(p.up.expected)+1, maxExpected)
+	}
+	p.up.expected = append(p.up.expected, e)
+	p.match()
+	return nil
+}
+
+// SetOffer takes the client's offer and returns the answer, with all candidates in
+// it. id is only for the caller's logs: a client's offers are answered in turn. An
+// error of kind ErrRefused or ErrLimit means that the offer is unacceptable and
+// changed nothing in the tracks.
+func (p *Peer) SetOffer(text string, id uint32) (string, error) {
+	if p.role != Uplink {
+		return "", ErrRole
+	}
+	in, err := checkSDP(text, true)
+	if err != nil {
+		return "", err
+	}
+	p.nego.Lock()
+	defer p.nego.Unlock()
+	if p.closing() {
+		return "", ErrClosed
+	}
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.text}); err != nil {
+		return "", fmt.Errorf("%w: offer %d: %w", ErrRefused, id, err)
+	}
+	p.chooseCodecs(in)
+	answer, err := p.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: answer to offer %d: %w", ErrRefused, id, err)
+	}
+	gathered := webrtc.GatheringCompletePromise(p.pc)
+	if err := p.pc.SetLocalDescription(answer); err != nil {
+		return "", fmt.Errorf("rtc: answer to offer %d: %w", id, err)
+	}
+	select {
+	case <-gathered:
+	case <-p.done:
+		return "", ErrClosed
+	}
+	out := p.engine.addHosts(p.pc.LocalDescription().SDP)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.candidates = 0
+	p.adopt(in, agreed(out))
+	return p.audioTerms(out), nil
+}
+
+// chooseCodecs answers each new section with one codec and its retransmissions: the
+// one its AddTrack named if the client offers it, else the client's first. A track
+// then never changes its codec under its subscribers.
+func (p *Peer) chooseCodecs(in *checked) {
+	for _, t := range p.pc.GetTransceivers() {
+		i := slices.IndexFunc(in.sections, func(s section) bool { return s.mid == t.Mid() && s.sends })
+		if i < 0 || t.Receiver() == nil {
+			continue
+		}
+		offered := t.Receiver().GetParameters().Codecs
+		var chosen []webrtc.RTPCodecParameters
+		want := p.wishedMime(in.sections[i])
+		for _, c := range offered {
+			if strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) {
+				continue
+			}
+			if chosen == nil || strings.EqualFold(c.MimeType, want) {
+				chosen = []webrtc.RTPCodecParameters{c}
+			}
+			if want == "" || strings.EqualFold(c.MimeType, want) {
+				break
+			}
+		}
+		if chosen == nil {
+			continue // pion answers such a section with port 0
+		}
+		for _, c := range offered {
+			if strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) && c.SDPFmtpLine == "apt="+itoa(int(chosen[0].PayloadType)) {
+				chosen = append(chosen, c)
+			}
+		}
+		if err := t.SetCodecPreferences(chosen); err != nil {
+			p.log.Debug("codec preference", "mid", t.Mid(), "err", err)
+		}
+	}
+}
+
+// wishedMime is the codec that the section's AddTrack or running publication has.
+func (p *Peer) wishedMime(s section) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.up.sections[s.mid]; known != nil && known.trackID == s.trackID && known.pub != nil {
+		return known.terms.mime
+	}
+	for _, e := range p.up.expected {
+		if e.names(s) {
+			return e.Mime
+		}
+	}
+	return ""
+}
+
+// adopt brings the tracks in line with the negotiated sections; the caller holds mu.
+func (p *Peer) adopt(in *checked, terms map[string]terms) {
+	seen := make(map[string]bool)
+	for _, s := range in.sections {
+		t, ok := terms[s.mid]
+		if !ok || !s.sends {
+			continue
+		}
+		seen[s.mid] = true
+		if known := p.up.sections[s.mid]; known != nil {
+			if known.trackID == s.trackID {
+				known.section, known.terms = s, t
+				continue
+			}
+			p.unpublish(s.mid)
+		}
+		p.up.sections[s.mid] = &upSection{section: s, terms: t}
+	}
+	for mid := range p.up.sections {
+		if !seen[mid] {
+			p.unpublish(mid)
+		}
+	}
+	p.match()
+}
+
+// names reports whether the section carries one of the ids that were announced.
+func (e *Expect) names(s section) bool {
+	return relayKind(s.kind) == e.Kind && s.trackID != "" && (s.trackID == e.Cid || slices.Contains(e.CodecCids, s.trackID))
+}
+
+// match publishes parked sections that were announced: by id first, then, since some
+// browsers rewrite ids, the oldest of the same kind. The caller holds mu.
+func (p *Peer) match() {
+	var parked []*upSection
+	for _, s := range p.up.sections {
+		if s.pub == nil {
+			parked = append(parked, s)
+		}
+	}
+	slices.SortFunc(parked, func(a, b *upSection) int {
+		return strings.Compare(fmt.Sprintf("%8s", a.mid), fmt.Sprintf("%8s", b.mid))
+	})
+	for _, exact := range []bool{true, false} {
+		for _, s := range parked {
+			if s.pub != nil {
+				continue
+			}
+			i := slices.IndexFunc(p.up.expected, func(e Expect) bool {
+				return e.names(s.section) || !exact && relayKind(s.kind) == e.Kind
+			})
+			if i < 0 {
+				continue
+			}
+			e := p.up.expected[i]
+			p.up.expected = slices.Delete(p.up.expected, i, i+1)
+			p.publish(s, e)
+		}
+	}
+}
+
+// publish starts a track on a section; the caller holds mu.
+func (p *Peer) publish(s *upSection, e Expect) {
+	pub := newPublication(p, s, e)
+	s.pub = pub
+	told := Published{Sid: e.Sid, Cid: e.Cid, SdpCid: s.trackID, Mid: s.mid, Mime: s.terms.mime,
+		Encodings: max(1, len(s.rids)), Track: pub.track}
+	p.post(func() { p.h.Published(told) })
+	pub.track.SetSource(pub)
+	for _, a := range s.remote {
+		p.read(pub, s, a)
+	}
+	s.remote = nil
+}
+
+// unpublish ends a section; the caller holds mu.
+func (p *Peer) unpublish(mid string) {
+	s := p.up.sections[mid]
+	delete(p.up.sections, mid)
+	if s.pub == nil {
+		return
+	}
+	pub := s.pub
+	p.post(func() {
+		pub.track.Close()
+		p.h.Unpublished(pub.sid)
+	})
+}
+
+// endPublications closes what is left when the transport is gone; nothing reads any
+// more.
+func (p *Peer) endPublications() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for mid := range p.up.sections {
+		p.unpublish(mid)
+	}
+}
+
+// received is told by pion of each incoming stream.
+func (p *Peer) received(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	t := receiver.RTPTransceiver()
+	if t == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.up.sections[t.Mid()]
+	switch a := (arrival{track, receiver}); {
+	case s == nil || p.closing():
+	case s.pub == nil:
+		s.remote = append(s.remote, a)
+	default:
+		p.read(s.pub, s, a)
+	}
+}
+
+// read starts the loops of one stream; the caller holds mu.
+func (p *Peer) read(pub *publication, s *upSection, a arrival) {
+	encoding, ok := encodingOf(s.rids, a.track.RID())
+	if !ok || p.closing() {
+		return
+	}
+	r := &reader{pub: pub, encoding: encoding, terms: s.terms, arrival: a, now: p.engine.now}
+	pub.ssrc[encoding].Store(uint32(a.track.SSRC()))
+	p.loops.Go(r.packets)
+	p.loops.Go(r.reports)
+}
+
+func relayKind(media string) relay.Kind {
+	if media == "audio" {
+		return relay.Audio
+	}
+	return relay.Video
+}

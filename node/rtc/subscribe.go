@@ -1,0 +1,194 @@
+package rtc
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
+	"maille/relay/packet"
+	"maille/relay/track"
+)
+
+// Subscriber is one track on its way to one client: the relay.Sink of the track and
+// pion's local track. It chooses a layer, renumbers, encrypts, and answers the
+// client's feedback.
+type Subscriber struct {
+	peer  *Peer
+	down  Down
+	track *track.Track
+
+	transceiver *webrtc.RTPTransceiver // guarded by Peer.mu
+	bound       atomic.Pointer[binding]
+
+	sent, bytes, resent atomic.Uint64
+	nacked, keyframes   atomic.Uint64
+	drops               relay.Drops
+	heard               atomic.Pointer[Heard]
+
+	mu      sync.Mutex // guards all below
+	tap     *track.Tap // nil until started
+	started bool
+	ended   bool
+	out     forwarder
+	repair  repairBudget
+
+	reported int64         // when the last sender report went out
+	reports  [4]sentReport // the last ones
+	reportAt int
+}
+
+// binding is what was negotiated with the client for this track.
+type binding struct {
+	writer  webrtc.TrackLocalWriter
+	rtcp    interceptor.RTCPReader
+	pt, rtx uint8 // rtx is 0 without retransmission format
+	ssrc    uint32
+	rtxSSRC uint32
+	ids     packet.ExtMap
+	usable  bool // the client takes the codec
+}
+
+func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
+	s := &Subscriber{peer: p, down: d, track: t}
+	s.out.init(d)
+	return s
+}
+
+// The five methods of webrtc.TrackLocal.
+
+// ID is the msid's track id.
+func (s *Subscriber) ID() string { return string(s.down.Sid) }
+
+// RID is empty: subscribers get one encoding at a time.
+func (s *Subscriber) RID() string { return "" }
+
+// StreamID is the msid's stream id.
+func (s *Subscriber) StreamID() string { return s.down.Stream }
+
+// Kind is pion's word for audio or video.
+func (s *Subscriber) Kind() webrtc.RTPCodecType { return pionKind(s.down.Kind) }
+
+// Bind is called by pion when the answer is in. It never fails, which would break the
+// whole connection: a track whose codec the client refused stays silent.
+func (s *Subscriber) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	b := &binding{writer: c.WriteStream(), rtcp: c.RTCPReader(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
+	var chosen webrtc.RTPCodecParameters
+	for _, codec := range c.CodecParameters() {
+		if strings.EqualFold(codec.MimeType, s.down.Mime) && !b.usable {
+			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
+		}
+	}
+	for _, codec := range c.CodecParameters() {
+		if strings.EqualFold(codec.MimeType, webrtc.MimeTypeRTX) && codec.SDPFmtpLine == "apt="+itoa(b.pt) {
+			b.rtx = uint8(codec.PayloadType)
+		}
+	}
+	for _, e := range c.HeaderExtensions() {
+		setExtension(&b.ids, e.URI, uint8(e.ID))
+	}
+	if !b.usable {
+		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)
+	}
+	s.bound.Store(b)
+	return chosen, nil
+}
+
+// Unbind is called by pion when the section is freed.
+func (s *Subscriber) Unbind(webrtc.TrackLocalContext) error {
+	s.bound.Store(nil)
+	return nil
+}
+
+// start attaches the subscriber to its track once it can send.
+func (s *Subscriber) start() {
+	b := s.bound.Load()
+	if b == nil || !b.usable {
+		return
+	}
+	s.mu.Lock()
+	if s.started || s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.started = true
+	want := s.out.wants(s.track.Live())
+	s.mu.Unlock()
+
+	s.peer.mu.Lock()
+	if !s.peer.closing() {
+		s.peer.loops.Go(func() { s.feedback(b) })
+	}
+	s.peer.mu.Unlock()
+	tap := s.track.Attach(s, want)
+	s.mu.Lock()
+	s.tap = tap
+	ended, key := s.ended, s.out.awaiting()
+	s.mu.Unlock()
+	switch {
+	case ended:
+		tap.Detach()
+	case s.down.Kind == relay.Video:
+		s.refresh(tap, key)
+	}
+}
+
+// refresh shows a picture as soon as possible: the running group of pictures if the
+// track has it, else the next keyframe.
+func (s *Subscriber) refresh(tap *track.Tap, spatial uint8) {
+	if !tap.Replay(spatial) {
+		tap.Keyframe(spatial)
+	}
+}
+
+// end stops sending; the section is freed by the peer.
+func (s *Subscriber) end() {
+	s.mu.Lock()
+	tap := s.tap
+	s.ended = true
+	s.mu.Unlock()
+	if tap != nil {
+		tap.Detach()
+	}
+}
+
+// Close is called by the track when it ends. The peer forgets the subscription and
+// frees its section.
+func (s *Subscriber) Close() {
+	p := s.peer
+	p.mu.Lock()
+	mine := p.down.subs[s.down.Sid] == s
+	p.mu.Unlock()
+	if mine {
+		p.Unsubscribe(s.down.Sid)
+	}
+}
+
+// Select bounds the layers sent: spatial 0 to 2 from the smallest picture, temporal 0
+// to 3. The nearest layer the publisher sends within them is taken.
+func (s *Subscriber) Select(maxSpatial, maxTemporal uint8) {
+	s.change(func() { s.out.limit(min(maxSpatial, relay.MaxSpatial-1), min(maxTemporal, relay.MaxTemporal-1)) })
+}
+
+// Pause stops and resumes the packets; the section stays.
+func (s *Subscriber) Pause(paused bool) { s.change(func() { s.out.pause(paused) }) }
+
+// change applies f and brings the tap in line, without mu: the tap calls upstream.
+func (s *Subscriber) change(f func()) {
+	live := s.track.Live()
+	s.mu.Lock()
+	f()
+	want := s.out.wants(live)
+	tap, key, asks := s.tap, s.out.awaiting(), s.out.switching()
+	s.mu.Unlock()
+	if tap == nil {
+		return
+	}
+	tap.Want(want)
+	if asks && s.down.Kind == relay.Video {
+		s.refresh(tap, key)
+	}
+}

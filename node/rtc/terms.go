@@ -1,0 +1,136 @@
+package rtc
+
+import (
+	"strconv"
+	"strings"
+
+	"maille/relay/packet"
+)
+
+// terms are what both sides agreed on for a section.
+type terms struct {
+	mime       string // canonical, from the codec table
+	pt         uint8
+	extensions packet.ExtMap
+}
+
+// agreed reads the terms of each accepted section, by mid, from an answer of this
+// node. Its first codec is the one in use.
+func agreed(answer string) map[string]terms {
+	out := make(map[string]terms)
+	var (
+		kind, mid, pt string
+		accepted      bool
+		t             terms
+	)
+	shut := func() {
+		if accepted && mid != "" && t.mime != "" {
+			out[mid] = t
+		}
+	}
+	for line := range strings.Lines(answer) {
+		line = strings.TrimRight(line, "\r\n")
+		if rest, ok := strings.CutPrefix(line, "m="); ok {
+			shut()
+			f := strings.Fields(rest)
+			kind, mid, accepted, t = f[0], "", len(f) > 3 && f[1] != "0", terms{}
+			if accepted {
+				pt = f[3]
+			}
+			continue
+		}
+		key, value, _ := strings.Cut(strings.TrimPrefix(line, "a="), ":")
+		switch key {
+		case "mid":
+			mid = value
+		case "rtpmap":
+			if p, name, ok := strings.Cut(value, " "); ok && p == pt {
+				name, _, _ = strings.Cut(name, "/")
+				t.mime = canonical(kind, name)
+				n, _ := strconv.ParseUint(pt, 10, 7)
+				t.pt = uint8(n)
+			}
+		case "extmap":
+			id, uri, _ := strings.Cut(value, " ")
+			id, _, _ = strings.Cut(id, "/")
+			if n, err := strconv.ParseUint(id, 10, 8); err == nil {
+				setExtension(&t.extensions, uri, uint8(n))
+			}
+		}
+	}
+	shut()
+	return out
+}
+
+func setExtension(m *packet.ExtMap, uri string, id uint8) {
+	switch uri {
+	case uriLevel:
+		m.AudioLevel = id
+	case uriDescriptor:
+		m.Descriptor = id
+	case uriCaptureTime:
+		m.CaptureTime = id
+	case uriTransportCC:
+		m.TransportCC = id
+	}
+}
+
+func canonical(kind, name string) string {
+	mime := kind + "/" + name
+	for _, c := range codecs {
+		if strings.EqualFold(c.mime, mime) {
+			return c.mime
+		}
+	}
+	return mime
+}
+
+const (
+	termsDTX = ";usedtx=1"
+	// termsStereo asks for music quality (RFC 7587 section 7).
+	termsStereo = ";stereo=1;maxaveragebitrate=510000"
+)
+
+// audioTerms adds the opus parameters of each publication to the answer that is sent;
+// they bind the client only, so pion need not know. The caller holds mu.
+func (p *Peer) audioTerms(answer string) string {
+	var out, part strings.Builder
+	mid, pt := "", ""
+	flush := func() {
+		text := part.String()
+		part.Reset()
+		if s := p.up.sections[mid]; s != nil && s.terms.mime == codecs[0].mime {
+			stereo, dtx := false, true
+			if s.pub != nil {
+				stereo, dtx = s.pub.stereo, s.pub.dtx
+			}
+			add := ""
+			if dtx {
+				add = termsDTX
+			}
+			if stereo {
+				add += termsStereo
+			}
+			if head, rest, ok := strings.Cut(text, "a=fmtp:"+pt+" "); ok {
+				value, tail, _ := strings.Cut(rest, "\r\n")
+				text = head + "a=fmtp:" + pt + " " + value + add + "\r\n" + tail
+			}
+		}
+		out.WriteString(text)
+		mid, pt = "", ""
+	}
+	for line := range strings.Lines(answer) {
+		if strings.HasPrefix(line, "m=") {
+			flush()
+			if f := strings.Fields(line); len(f) > 3 {
+				pt = f[3]
+			}
+		}
+		if v, ok := strings.CutPrefix(line, "a=mid:"); ok {
+			mid = strings.TrimRight(v, "\r\n")
+		}
+		part.WriteString(line)
+	}
+	flush()
+	return out.String()
+}
