@@ -56,7 +56,7 @@ func TestStreamDelayAndHalfClose(t *testing.T) {
 			t.Errorf("write after CloseWrite: %v", err)
 		}
 		c.Close()
-		time.Sleep(time.Second)
+		wait(time.Second)
 		if len(a.streams)+len(b.streams) != 0 {
 			t.Error("closed streams stay in the tables")
 		}
@@ -101,7 +101,7 @@ func TestStreamBackpressure(t *testing.T) {
 			t.Errorf("wrote %d, %v", k, err)
 		}
 		s.Close() // unread data: the peer is reset
-		time.Sleep(time.Second)
+		wait(time.Second)
 		c.SetWriteDeadline(time.Time{})
 		if _, err := c.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("write: %v", err)
@@ -135,7 +135,7 @@ func TestDialRefusedTimedOutCancelled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { time.Sleep(2 * time.Second); n.Heal("paris", "lyon") }()
+		go func() { wait(2 * time.Second); n.Heal("paris", "lyon") }()
 		if took, err := dial(t.Context(), "b:1"); err != nil || took > 4*time.Second || took < 2*time.Second {
 			t.Errorf("healed: %v after %v", err, took)
 		}
@@ -148,7 +148,7 @@ func TestStreamWaitsThroughAShortCut(t *testing.T) {
 		c, s := connect(t, a, b)
 		n.Cut("a", "b")
 		c.Write([]byte("late"))
-		go func() { time.Sleep(5 * time.Second); n.Heal("a", "b") }()
+		go func() { wait(5 * time.Second); n.Heal("a", "b") }()
 		start := time.Now()
 		buf := make([]byte, 10)
 		k, err := s.Read(buf)
@@ -219,7 +219,7 @@ func TestKillCrashRevive(t *testing.T) {
 
 func TestCloseEndsADial(t *testing.T) {
 	inBubble(t, Path{Delay: time.Hour}, func(t *testing.T, n *Network, a, b *Host) {
-		go func() { time.Sleep(time.Second); n.Close() }()
+		go func() { wait(time.Second); n.Close() }()
 		if _, err := a.DialContext(t.Context(), "tcp", "b:1"); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%v", err)
 		}
