@@ -1,0 +1,319 @@
+package rtc
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/logging"
+	"github.com/pion/rtp"
+	"github.com/pion/transport/v4/vnet"
+	"github.com/pion/webrtc/v4"
+	"go.uber.org/goleak"
+
+	"maille/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	serverIP = "10.0.0.1"
+	clientIP = "10.0.0.2"
+)
+
+// world is a node's engine and a client's network inside a synctest bubble.
+type world struct {
+	t      *testing.T
+	engine *Engine
+	router *vnet.Router
+	client *vnet.Net
+}
+
+func testLog() *slog.Logger {
+	level := slog.LevelError
+	if os.Getenv("RTC_DEBUG") != "" {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t}
+	var err error
+	w.router, err = vnet.NewRouter(&vnet.RouterConfig{CIDR: "10.0.0.0/24", LoggerFactory: logging.NewDefaultLoggerFactory(), MinDelay: 5 * time.Millisecond})
+	w.check(err)
+	server, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{serverIP}})
+	w.check(err)
+	w.client, err = vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{clientIP}})
+	w.check(err)
+	w.check(w.router.AddNet(server))
+	w.check(w.router.AddNet(w.client))
+	w.check(w.router.Start())
+	udp, err := server.ListenPacket("udp4", serverIP+":7882")
+	w.check(err)
+	w.engine, err = NewEngine(Config{UDP: udp, HostIPs: []net.IP{net.ParseIP(serverIP)}, Log: testLog()})
+	w.check(err)
+	t.Cleanup(func() {})
+	return w
+}
+
+func (w *world) close() {
+	w.t.Helper()
+	w.check(w.engine.Close())
+	w.check(w.router.Stop())
+}
+
+func (w *world) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// browser returns a client's PeerConnection with pion's own defaults.
+func (w *world) browser(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngine)) *webrtc.PeerConnection {
+	w.t.Helper()
+	m := &webrtc.MediaEngine{}
+	w.check(m.RegisterDefaultCodecs())
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		for _, uri := range []string{uriMid, uriRid, uriRepairedRid, uriTransportCC} {
+			w.check(m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind))
+		}
+	}
+	w.check(m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uriLevel}, webrtc.RTPCodecTypeAudio))
+	r := &interceptor.Registry{}
+	var s webrtc.SettingEngine
+	s.SetNet(w.client)
+	for _, f := range change {
+		f(&s, m)
+	}
+	w.check(webrtc.ConfigureNack(m, r))
+	w.check(webrtc.ConfigureRTCPReports(r))
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)).
+		NewPeerConnection(webrtc.Configuration{})
+	w.check(err)
+	return pc
+}
+
+// probe is a Handler that remembers.
+type probe struct {
+	mu          sync.Mutex // guards all below
+	states      []State
+	why         error
+	published   []Published
+	unpublished []relay.TrackID
+	demands     map[relay.TrackID]relay.LayerSet
+	data        []string
+	offers      []uint32
+	onOffer     func(sdp string, id uint32)
+}
+
+func (h *probe) Candidate(string, bool) {}
+func (h *probe) Offer(sdp string, id uint32) {
+	h.mu.Lock()
+	h.offers = append(h.offers, id)
+	f := h.onOffer
+	h.mu.Unlock()
+	if f != nil {
+		f(sdp, id)
+	}
+}
+func (h *probe) State(s State, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states = append(h.states, s)
+	if why != nil {
+		h.why = why
+	}
+}
+func (h *probe) Published(p Published) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.published = append(h.published, p)
+}
+func (h *probe) Unpublished(sid relay.TrackID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unpublished = append(h.unpublished, sid)
+}
+func (h *probe) Demand(sid relay.TrackID, want relay.LayerSet) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.demands == nil {
+		h.demands = make(map[relay.TrackID]relay.LayerSet)
+	}
+	h.demands[sid] = want
+}
+func (h *probe) Data(ch Channel, b []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.data = append(h.data, ch.String()+" "+string(b))
+}
+
+func (h *probe) find(sid relay.TrackID) *Published {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.published {
+		if h.published[i].Sid == sid {
+			return &h.published[i]
+		}
+	}
+	return nil
+}
+
+func (h *probe) last() State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.states) == 0 {
+		return Connecting
+	}
+	return h.states[len(h.states)-1]
+}
+
+// uplink is a publishing client and the node's end of it.
+type uplinkPair struct {
+	*probe
+	w    *world
+	peer *Peer
+	pc   *webrtc.PeerConnection
+	next uint32
+}
+
+func (w *world) uplink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngine)) *uplinkPair {
+	w.t.Helper()
+	u := &uplinkPair{probe: &probe{}, w: w, pc: w.browser(change...)}
+	var err error
+	u.peer, err = w.engine.NewPeer(u.probe, Options{Role: Uplink, Name: "client"})
+	w.check(err)
+	_, err = u.pc.CreateDataChannel("_reliable", nil)
+	w.check(err)
+	return u
+}
+
+// negotiate runs one offer of the client.
+func (u *uplinkPair) negotiate() {
+	u.w.t.Helper()
+	offer, err := u.pc.CreateOffer(nil)
+	u.w.check(err)
+	u.w.check(u.pc.SetLocalDescription(offer))
+	u.next++
+	answer, err := u.peer.SetOffer(offer.SDP, u.next)
+	u.w.check(err)
+	u.w.check(u.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
+}
+
+// wait advances the bubble's time until cond holds.
+func (w *world) wait(what string, cond func() bool) {
+	w.t.Helper()
+	for range 2000 {
+		if cond() {
+			return
+		}
+		tick(5 * time.Millisecond)
+	}
+	w.t.Fatalf("%s: not within 10 s", what)
+}
+
+// tick lets the bubble's clock run.
+func tick(d time.Duration) { <-time.After(d) }
+
+// sending is one outgoing stream of a client.
+type sending struct {
+	w      *world
+	track  *webrtc.TrackLocalStaticRTP
+	sender *webrtc.RTPSender
+	mid    func() string
+	rid    string
+	seq    uint16
+	ts     uint32
+	pic    uint16
+}
+
+func (u *uplinkPair) audio(cid string) *sending {
+	u.w.t.Helper()
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, cid, "stream")
+	u.w.check(err)
+	tr, err := u.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	u.w.check(err)
+	return &sending{w: u.w, track: track, sender: tr.Sender(), mid: tr.Mid, seq: 65530, ts: 1000}
+}
+
+func (u *uplinkPair) video(cid string, rids ...string) []*sending {
+	u.w.t.Helper()
+	var out []*sending
+	var tr *webrtc.RTPTransceiver
+	for i, rid := range rids {
+		var opts []func(*webrtc.TrackLocalStaticRTP)
+		if rid != "" {
+			opts = append(opts, webrtc.WithRTPStreamID(rid))
+		}
+		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}, cid, "stream", opts...)
+		u.w.check(err)
+		if tr == nil {
+			tr, err = u.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		} else {
+			err = tr.Sender().AddEncoding(track)
+		}
+		u.w.check(err)
+		out = append(out, &sending{w: u.w, track: track, sender: tr.Sender(), mid: tr.Mid, rid: rid,
+			seq: uint16(1000 * (i + 1)), ts: uint32(100000 * (i + 1)), pic: uint16(100 * (i + 1))})
+	}
+	return out
+}
+
+// send writes one packet with the extensions that a browser writes.
+func (s *sending) send(payload []byte, marker bool) {
+	s.w.t.Helper()
+	p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: s.seq, Timestamp: s.ts, Marker: marker}, Payload: payload}
+	s.seq++
+	for _, e := range s.sender.GetParameters().HeaderExtensions {
+		switch {
+		case e.URI == uriMid:
+			s.w.check(p.Header.SetExtension(uint8(e.ID), []byte(s.mid())))
+		case e.URI == uriRid && s.rid != "":
+			s.w.check(p.Header.SetExtension(uint8(e.ID), []byte(s.rid)))
+		}
+	}
+	s.w.check(s.track.WriteRTP(p))
+}
+
+// frame sends a one-packet VP8 picture.
+func (s *sending) frame(key bool) {
+	s.ts += 3000
+	s.pic++
+	b := []byte{0x90, 0x80, 0x80 | byte(s.pic>>8), byte(s.pic), 1, 0, 0, 0x9d, 0x01, 0x2a, 64, 1, 180, 0, 0xaa}
+	if key {
+		b[4] = 0
+	}
+	s.send(b, true)
+}
+
+// sound sends one 20 ms opus packet.
+func (s *sending) sound() {
+	s.ts += 960
+	s.send([]byte{0x78, 1, 2, 3, 4}, false)
+}
+
+// every sends with f at an interval until stop is called.
+func every(d time.Duration, f func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				f()
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
