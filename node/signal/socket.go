@@ -26,7 +26,7 @@ type socket struct {
 	// heard is whether anything came since the last ping.
 	heard atomic.Bool
 
-	wake chan struct{} // of capacity 1: the queue or closing changed
+	wake chan struct{}   // of capacity 1: the queue or closing changed
 	ctx  context.Context // ends when the writer has closed the WebSocket
 	pump sync.WaitGroup  // writer and pinger
 
