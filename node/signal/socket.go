@@ -162,22 +162,35 @@ func (s *socket) signal() {
 // write is the writer: it sends the queue, and closes once told to and empty.
 func (s *socket) write() {
 	for range s.wake {
-		s.mu.Lock()
-		queue, closing := s.queue, s.closing
-		s.queue, s.queued = nil, 0
-		s.mu.Unlock()
-		for _, f := range queue {
+		for {
+			f, ok, closing := s.next()
+			if closing {
+				_ = s.ws.Close(websocket.StatusCode(s.code), s.reason)
+				return
+			}
+			if !ok {
+				break
+			}
 			if !s.send(f) {
 				s.Close(CloseTooSlow, "write failed")
 				_ = s.ws.CloseNow()
 				return
 			}
 		}
-		if closing {
-			_ = s.ws.Close(websocket.StatusCode(s.code), s.reason)
-			return
-		}
 	}
+}
+
+// next takes the oldest frame from the queue. closing is true when none is left and
+// the socket is to be closed; code and reason change no more then.
+func (s *socket) next() (f frame, ok, closing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return frame{}, false, s.closing
+	}
+	f, s.queue = s.queue[0], s.queue[1:]
+	s.queued -= len(f.b)
+	return f, true, false
 }
 
 func (s *socket) send(f frame) bool {
