@@ -116,9 +116,14 @@ type Gossip struct {
 	refused   atomic.Uint64
 	malformed atomic.Uint64
 
-	mu     sync.Mutex // guards closed, left; serializes memberlist's UpdateNode and Leave
-	closed bool
-	left   bool
+	leaving chan goodbye
+	closed  atomic.Bool
+}
+
+// goodbye asks the publisher to leave.
+type goodbye struct {
+	ctx  context.Context
+	done chan error
 }
 
 // Start binds, tries the seeds once (for at most three seconds) and returns. Seeds
@@ -147,6 +152,7 @@ func Start(cfg Config) (*Gossip, error) {
 		cfg: cfg, log: cfg.Log, keys: keys,
 		ctx: ctx, cancel: cancel,
 		facts: make(chan struct{}, 1), changed: make(chan struct{}, 1), joined: make(chan struct{}),
+		leaving: make(chan goodbye),
 	}
 	g.rtt = newVivaldi()
 	g.table = newTable(cfg.Self)
@@ -285,20 +291,13 @@ func (g *Gossip) Leave(ctx context.Context) error {
 	if err := g.Update(func(n *view.Node) { n.State = view.Left }); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed || g.left {
+	bye := goodbye{ctx, make(chan error, 1)}
+	select {
+	case g.leaving <- bye:
+		return <-bye.done
+	case <-g.ctx.Done():
 		return nil
 	}
-	g.left = true
-	// The facts go first: a bare leave does not tell one who goes from one who died.
-	if err := g.list.UpdateNode(within(ctx)); err != nil {
-		g.log.Warn("gossip: leaving without every node told", "err", err)
-	}
-	if err := g.list.Leave(within(ctx)); err != nil {
-		return fmt.Errorf("gossip: %w", err)
-	}
-	return nil
 }
 
 // within returns the time to spend on one round of goodbye.
@@ -311,19 +310,21 @@ func within(ctx context.Context) time.Duration {
 }
 
 // Close falls silent without a goodbye: the others will find this node dead. It waits
-// for OnChange to return.
+// for OnChange to return and for the probe in progress to run out, half a second when
+// all is well.
 func (g *Gossip) Close() error {
-	g.mu.Lock()
-	closed := g.closed
-	g.closed = true
-	g.mu.Unlock()
-	if closed {
+	if g.closed.Swap(true) {
 		g.done.Wait()
 		return nil
 	}
+	// memberlist does not wait for its own goroutines. The last to end is a probe,
+	// which it stretches while it thinks itself slow.
+	last := time.NewTimer(probeInterval * time.Duration(1+g.list.GetHealthScore()))
 	g.cancel()
-	err := g.list.Shutdown()
+	g.transport.Shutdown() // frees whoever waits on the network
 	g.done.Wait()
+	err := g.list.Shutdown()
+	<-last.C
 	if err != nil {
 		return fmt.Errorf("gossip: %w", err)
 	}
@@ -334,5 +335,23 @@ func (g *Gossip) wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
+	}
+}
+
+// Stats counts what was turned away since the start.
+type Stats struct {
+	Refused   uint64 // members not admitted, and names already taken
+	Malformed uint64 // loads, states and coordinates that could not be read
+	Dropped   uint64 // datagrams that came faster than they were handled
+	Turned    uint64 // streams over the bound
+}
+
+// Stats returns the counts so far.
+func (g *Gossip) Stats() Stats {
+	return Stats{
+		Refused:   g.refused.Load(),
+		Malformed: g.malformed.Load(),
+		Dropped:   g.transport.dropped.Load(),
+		Turned:    g.transport.turned.Load(),
 	}
 }

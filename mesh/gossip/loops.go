@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -20,20 +21,27 @@ const (
 	queueOnly = time.Nanosecond
 )
 
-// publish tells the others what changed here.
+// publish tells the others what changed here. It alone speaks for this node, so
+// that nothing follows a goodbye.
 func (g *Gossip) publish() {
 	tick := time.NewTicker(softInterval)
 	defer tick.Stop()
+	left := false
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
 		case <-g.facts:
-			g.mu.Lock()
-			if !g.closed && !g.left {
+			if !left {
 				g.list.UpdateNode(queueOnly) // its only error is not having waited
 			}
-			g.mu.Unlock()
+		case bye := <-g.leaving:
+			var err error
+			if !left {
+				left = true
+				err = g.goodbye(bye.ctx)
+			}
+			bye.done <- err
 		case now := <-tick.C:
 			if l, ok := g.table.ownLoad(); ok {
 				g.loads.put(l.Node, marshal(l))
@@ -43,6 +51,17 @@ func (g *Gossip) publish() {
 			}
 		}
 	}
+}
+
+func (g *Gossip) goodbye(ctx context.Context) error {
+	// The facts go first: a bare leave does not tell one who goes from one who died.
+	if err := g.list.UpdateNode(within(ctx)); err != nil {
+		g.log.Warn("gossip: leaving, but not every node was told why", "err", err)
+	}
+	if err := g.list.Leave(within(ctx)); err != nil {
+		return fmt.Errorf("gossip: %w", err)
+	}
+	return nil
 }
 
 // notify calls OnChange.

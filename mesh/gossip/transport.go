@@ -187,10 +187,11 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 }
 
 // Shutdown closes the port and every stream, so that nothing of memberlist's is left
-// waiting on the network.
+// waiting on the network. It may be called again.
 func (t *transport) Shutdown() error {
 	t.cancel()
-	err := errors.Join(t.packets.Close(), t.streams.Close())
+	t.packets.Close()
+	t.streams.Close()
 	t.mu.Lock()
 	open := make([]*stream, 0, len(t.conns))
 	for s := range t.conns {
@@ -201,10 +202,7 @@ func (t *transport) Shutdown() error {
 		s.Close()
 	}
 	t.done.Wait()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 func (t *transport) readPackets() {
