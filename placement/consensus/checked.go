@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -33,10 +32,13 @@ type checked struct {
 	disk     func(op string) error // tests; may be nil
 	progress *progress             // nil in memory
 
-	// busy is the unix ns at which the write in progress began, 0 if none is.
-	busy atomic.Int64
+	busy *stopwatch // the write in progress
 	// fail is set once raft runs on the store; before, errors are returned.
 	fail atomic.Pointer[func(error)]
+}
+
+func newChecked(b backend, p *progress, disk func(op string) error) *checked {
+	return &checked{backend: b, progress: p, disk: disk, busy: newStopwatch()}
 }
 
 // armed makes errors that raft would panic on give raft up instead.
@@ -54,8 +56,8 @@ func (s *checked) fatal(err error) error {
 // write runs a write with the watchdog's stamp on it; a panic of bbolt's or a fault in
 // its mapping becomes an error.
 func (s *checked) write(op string, f func() error) (err error) {
-	s.busy.Store(time.Now().UnixNano())
-	defer s.busy.Store(0)
+	s.busy.start()
+	defer s.busy.stop()
 	defer caught(&err)()
 	if s.disk != nil {
 		if err := s.disk(op); err != nil {

@@ -17,7 +17,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -67,7 +66,7 @@ type Consensus struct {
 	failure error         // under mu: why Raft was given up
 	watches []*watch      // under mu
 
-	leaderless atomic.Int64 // unix ns since when no leader is known, 0 if one is
+	leaderless *stopwatch // runs while no leader is known
 }
 
 // Open starts a server. It fails for a directory that cannot be used (in use, no
@@ -87,8 +86,10 @@ func Open(cfg Config) (*Consensus, error) {
 		applies: make(chan struct{}, maxApplies),
 		ended:   make(chan struct{}),
 		changed: make(chan struct{}),
+
+		leaderless: newStopwatch(),
 	}
-	c.leaderless.Store(time.Now().UnixNano())
+	c.leaderless.start()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.layer = newLayer(cfg)
 	if err := c.start(); err != nil {

@@ -72,7 +72,7 @@ func openFiles(cfg Config) (*files, error) {
 // memory returns a store that ends with the process.
 func memory(cfg Config) *files {
 	return &files{
-		store:       &checked{backend: raft.NewInmemStore(), disk: cfg.Disk},
+		store:       newChecked(raft.NewInmemStore(), nil, cfg.Disk),
 		snapshots:   raft.NewInmemSnapshotStore(),
 		incarnation: newIncarnation(),
 		close:       func() error { return nil },
@@ -163,7 +163,7 @@ func open(cfg Config) (_ *files, err error) {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
 	return &files{
-		store:     &checked{backend: db, disk: cfg.Disk, progress: p},
+		store:     newChecked(db, p, cfg.Disk),
 		snapshots: snapshots,
 		close:     func() error { return errors.Join(db.Close(), p.close()) },
 	}, nil
@@ -212,7 +212,7 @@ func verify(dir, incarnation string) (err error) {
 			db.Close()
 		}
 	}()
-	err = verifyDB(&checked{backend: db}, filepath.Join(dir, progressFile), incarnation)
+	err = verifyDB(newChecked(db, nil, nil), filepath.Join(dir, progressFile), incarnation)
 	clean = true
 	return err
 }
@@ -269,4 +269,3 @@ func writeFile(dir, name, content string) error {
 	defer d.Close()
 	return d.Sync()
 }
-

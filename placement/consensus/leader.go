@@ -34,10 +34,7 @@ func (c *Consensus) Leaderless() time.Duration {
 	if c.Leader() != "" {
 		return 0
 	}
-	if since := c.leaderless.Load(); since != 0 {
-		return max(time.Since(time.Unix(0, since)), 1)
-	}
-	return 1 // lost this instant, the observer will note it
+	return max(c.leaderless.elapsed(), 1)
 }
 
 // Timings returns the timings in use.
@@ -75,9 +72,9 @@ func (c *Consensus) observe() {
 		select {
 		case <-ch:
 			if c.Leader() != "" {
-				c.leaderless.Store(0)
-			} else {
-				c.leaderless.CompareAndSwap(0, time.Now().UnixNano())
+				c.leaderless.stop()
+			} else if c.leaderless.elapsed() == 0 {
+				c.leaderless.start()
 			}
 			c.announce()
 		case <-c.ended:

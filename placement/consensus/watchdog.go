@@ -8,8 +8,24 @@ import (
 	"time"
 )
 
-// stamp is the unix ns at which something began, 0 if it is not under way.
-type stamp = atomic.Int64
+// stopwatch tells how long something has been under way. It keeps monotonic time, so
+// that a clock set forward is not a stall.
+type stopwatch struct {
+	base  time.Time
+	began atomic.Int64 // ns after base, 0 while nothing is under way
+}
+
+func newStopwatch() *stopwatch { return &stopwatch{base: time.Now()} }
+
+func (w *stopwatch) start() { w.began.Store(max(int64(time.Since(w.base)), 1)) }
+func (w *stopwatch) stop()  { w.began.Store(0) }
+
+func (w *stopwatch) elapsed() time.Duration {
+	if at := w.began.Load(); at != 0 {
+		return time.Since(w.base) - time.Duration(at)
+	}
+	return 0
+}
 
 // A stalled fsync leaves raft leading in name only: heartbeats go on, nothing commits,
 // and followers see no reason to elect. So the disk is watched from outside.
@@ -26,11 +42,11 @@ const (
 // watchDisk runs until the server closes. Stalls are those of raft's own writes and of
 // the canary's, whichever is older.
 func (c *Consensus) watchDisk() {
-	var canary stamp
+	canary := newStopwatch()
 	trigger := make(chan struct{})
 	defer close(trigger)
 	// Not waited for by Close: it may be inside the stalled fsync.
-	go runCanary(c.cfg, trigger, &canary)
+	go runCanary(c.cfg, trigger, canary)
 	tick := time.NewTicker(canaryEvery / 2)
 	defer tick.Stop()
 	muted := false
@@ -44,7 +60,7 @@ func (c *Consensus) watchDisk() {
 		case trigger <- struct{}{}:
 		default: // still writing
 		}
-		stalled := max(since(c.store.busy.Load()), since(canary.Load()))
+		stalled := max(c.store.busy.elapsed(), canary.elapsed())
 		switch {
 		case stalled >= giveUpAfter:
 			c.giveUp(fmt.Errorf("consensus: disk stalled for %v", stalled.Round(time.Second)))
@@ -61,14 +77,7 @@ func (c *Consensus) watchDisk() {
 	}
 }
 
-func since(unixNano int64) time.Duration {
-	if unixNano == 0 {
-		return 0
-	}
-	return time.Since(time.Unix(0, unixNano))
-}
-
-func runCanary(cfg Config, trigger <-chan struct{}, busy *stamp) {
+func runCanary(cfg Config, trigger <-chan struct{}, busy *stopwatch) {
 	f, err := os.OpenFile(filepath.Join(cfg.Dir, "canary"), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		cfg.Log.Warn("disk watchdog sees only raft's own writes", "err", err)
@@ -78,11 +87,11 @@ func runCanary(cfg Config, trigger <-chan struct{}, busy *stamp) {
 	}
 	defer f.Close()
 	for range trigger {
-		busy.Store(time.Now().UnixNano())
+		busy.start()
 		if cfg.Disk == nil || cfg.Disk("canary") == nil {
 			f.WriteAt([]byte{1}, 0)
 			f.Sync()
 		}
-		busy.Store(0)
+		busy.stop()
 	}
 }

@@ -38,6 +38,12 @@ type Row struct {
 // Eligible reports whether the node may be chosen.
 func (r Row) Eligible() bool { return r.Refused == "" }
 
+// Near reports whether the node is in the participant's own region.
+func (r Row) Near() bool { return r.Crossing == 0 }
+
+// Full reports whether the node has only its headroom left.
+func (r Row) Full() bool { return r.Load >= fullCost }
+
 // Cost is the sum of the parts.
 func (r Row) Cost() float64 { return r.Access + r.Mesh + r.Crossing + r.New + r.Load }
 
@@ -47,7 +53,7 @@ func (r Row) Why() string {
 		return string(r.Refused)
 	}
 	var why []string
-	if r.Crossing == 0 {
+	if r.Near() {
 		why = append(why, "own region")
 	} else {
 		why = append(why, "other region")
@@ -56,7 +62,7 @@ func (r Row) Why() string {
 		why = append(why, "serves the room")
 	}
 	switch {
-	case r.Load >= fullCost:
+	case r.Full():
 		why = append(why, "full")
 	case r.Load >= hotCost/4:
 		why = append(why, "busy")
