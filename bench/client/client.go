@@ -1,0 +1,276 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/pion/transport/v4"
+	"github.com/pion/webrtc/v4"
+	"google.golang.org/protobuf/proto"
+
+	"maille/proto/livekit"
+)
+
+// Options say where and how to join.
+type Options struct {
+	URL   string // ws://host:port, with an optional query (region=...)
+	Token string
+	// Dial opens the signalling connection; nil uses the host's network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Net carries the media; nil uses the host's network.
+	Net transport.Net
+	// NoAutoSubscribe leaves subscribing to Subscribe.
+	NoAutoSubscribe bool
+	// OnSignal sees every message of the server, from the reading goroutine.
+	OnSignal func(*livekit.SignalResponse)
+}
+
+// maxMessage bounds one signalling message from the server.
+const maxMessage = 4 << 20
+
+// Client is one participant. Close ends it.
+type Client struct {
+	opts   Options
+	ws     *websocket.Conn
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	pub, sub *webrtc.PeerConnection
+	joined   chan struct{} // closed on JoinResponse
+	ready    chan struct{} // closed when the subscriber transport is connected
+	readyOne sync.Once
+	leftOne  sync.Once
+	left     chan struct{} // closed on LeaveRequest or a lost socket
+
+	mu           sync.Mutex // guards the fields below
+	join         *livekit.JoinResponse
+	leave        *livekit.LeaveRequest
+	participants map[string]*livekit.ParticipantInfo // by identity
+	speakers     map[string]*livekit.SpeakerInfo
+	published    map[string]chan *livekit.TrackInfo // by cid
+	received     map[string]*Received               // by track sid
+	data         []*livekit.DataPacket
+	channels     map[string]*webrtc.DataChannel
+	offerID      uint32
+	earlyPub     []webrtc.ICECandidateInit
+	earlySub     []webrtc.ICECandidateInit
+	quality      map[string]*livekit.SubscribedQualityUpdate
+	changed      chan struct{} // closed and replaced on every change
+	err          error
+}
+
+// Connect joins and returns once media can flow towards the client.
+func Connect(ctx context.Context, o Options) (*Client, error) {
+	c := &Client{
+		opts: o, joined: make(chan struct{}), ready: make(chan struct{}), left: make(chan struct{}),
+		participants: make(map[string]*livekit.ParticipantInfo), speakers: make(map[string]*livekit.SpeakerInfo),
+		published: make(map[string]chan *livekit.TrackInfo), received: make(map[string]*Received),
+		channels: make(map[string]*webrtc.DataChannel), quality: make(map[string]*livekit.SubscribedQualityUpdate),
+		changed: make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.dial(ctx); err != nil {
+		c.cancel()
+		return nil, err
+	}
+	if err := c.peers(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	c.wg.Go(c.read)
+	select {
+	case <-c.ready:
+		return c, nil
+	case <-c.left:
+		err := c.Err()
+		c.Close()
+		return nil, fmt.Errorf("client: not admitted: %w", err)
+	case <-ctx.Done():
+		c.Close()
+		return nil, fmt.Errorf("client: join: %w", ctx.Err())
+	}
+}
+
+func (c *Client) dial(ctx context.Context) error {
+	u, err := url.Parse(c.opts.URL)
+	if err != nil {
+		return err
+	}
+	u.Path += "/rtc"
+	q := u.Query()
+	q.Set("protocol", "17")
+	q.Set("sdk", "go")
+	q.Set("version", "0.0.1")
+	q.Set("auto_subscribe", "1")
+	if c.opts.NoAutoSubscribe {
+		q.Set("auto_subscribe", "0")
+	}
+	u.RawQuery = q.Encode()
+	tr := &http.Transport{DialContext: c.opts.Dial, DisableKeepAlives: true}
+	defer tr.CloseIdleConnections()
+	ws, res, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: tr},
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.opts.Token}},
+	})
+	if err != nil {
+		if res != nil {
+			return fmt.Errorf("client: HTTP %d: %w", res.StatusCode, err)
+		}
+		return fmt.Errorf("client: dial: %w", err)
+	}
+	ws.SetReadLimit(maxMessage)
+	c.ws = ws
+	return nil
+}
+
+func (c *Client) peers() error {
+	api, err := newAPI(c.opts.Net)
+	if err != nil {
+		return err
+	}
+	for target, pc := range map[livekit.SignalTarget]**webrtc.PeerConnection{
+		livekit.SignalTarget_PUBLISHER: &c.pub, livekit.SignalTarget_SUBSCRIBER: &c.sub,
+	} {
+		if *pc, err = api.NewPeerConnection(webrtc.Configuration{}); err != nil {
+			return err
+		}
+		(*pc).OnICECandidate(func(cand *webrtc.ICECandidate) {
+			if cand == nil {
+				return
+			}
+			init, _ := json.Marshal(cand.ToJSON())
+			_ = c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Trickle{
+				Trickle: &livekit.TrickleRequest{CandidateInit: string(init), Target: target},
+			}})
+		})
+	}
+	c.sub.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			c.readyOne.Do(func() { close(c.ready) })
+		}
+	})
+	c.sub.OnTrack(c.onTrack)
+	c.sub.OnDataChannel(func(dc *webrtc.DataChannel) { dc.OnMessage(c.onData) })
+	for label, reliable := range map[string]bool{"_reliable": true, "_lossy": false} {
+		init := &webrtc.DataChannelInit{Ordered: &reliable}
+		if !reliable {
+			var none uint16
+			init.MaxRetransmits = &none
+		}
+		if c.channels[label], err = c.pub.CreateDataChannel(label, init); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Send writes one signalling request.
+func (c *Client) Send(m *livekit.SignalRequest) error {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return c.ws.Write(c.ctx, websocket.MessageBinary, b)
+}
+
+func (c *Client) read() {
+	for {
+		_, b, err := c.ws.Read(c.ctx)
+		if err != nil {
+			c.end(err)
+			return
+		}
+		m := new(livekit.SignalResponse)
+		if err := proto.Unmarshal(b, m); err != nil {
+			c.end(err)
+			return
+		}
+		if c.opts.OnSignal != nil {
+			c.opts.OnSignal(m)
+		}
+		if err := c.handle(m); err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+func (c *Client) end(err error) {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.notify()
+	c.mu.Unlock()
+	c.leftOne.Do(func() { close(c.left) })
+}
+
+// notify wakes those who Wait. Call it with mu held.
+func (c *Client) notify() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Wait blocks until ok returns true, checking on every change.
+func (c *Client) Wait(ctx context.Context, what string, ok func() bool) error {
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		if ok() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Millisecond): // packets arrive without a change
+		case <-ctx.Done():
+			return fmt.Errorf("client: waiting for %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+// Err tells why the session ended.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leave != nil {
+		return fmt.Errorf("leave: %s %s", c.leave.Reason, c.leave.Action)
+	}
+	return c.err
+}
+
+// Left is closed when the server ended the session.
+func (c *Client) Left() <-chan struct{} { return c.left }
+
+// Close leaves the room and waits for everything to stop.
+func (c *Client) Close() error {
+	if c.ws != nil {
+		_ = c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}})
+	}
+	return c.Drop()
+}
+
+// Drop vanishes without a word, as a killed browser does.
+func (c *Client) Drop() error {
+	var errs []error
+	c.cancel()
+	if c.ws != nil {
+		_ = c.ws.CloseNow()
+	}
+	for _, pc := range []*webrtc.PeerConnection{c.pub, c.sub} {
+		if pc != nil {
+			errs = append(errs, pc.Close())
+		}
+	}
+	c.wg.Wait()
+	return errors.Join(errs...)
+}

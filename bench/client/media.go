@@ -1,0 +1,292 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+	"google.golang.org/protobuf/proto"
+
+	"maille/proto/livekit"
+)
+
+// Published is a track this client sends.
+type Published struct {
+	Info *livekit.TrackInfo
+	// Keyframes counts the keyframe requests that came back.
+	Keyframes atomic.Uint64
+	// Sent counts packets by encoding.
+	Sent [3]atomic.Uint64
+
+	c       *Client
+	tracks  []*webrtc.TrackLocalStaticRTP
+	sender  *webrtc.RTPSender
+	levelID uint8
+	want    [3]atomic.Bool // a keyframe is due
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
+
+var rids = []string{"q", "h", "f"}
+
+// PublishVideo sends VP8 in up to three simulcast encodings at the frame rate, until
+// Stop. Each frame is one packet of the given payload size.
+func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*Published, error) {
+	p := &Published{c: c}
+	cid := fmt.Sprintf("video-%p", p)
+	var layers []*livekit.VideoLayer
+	for i := range encodings {
+		opts := []func(*webrtc.TrackLocalStaticRTP){}
+		if encodings > 1 {
+			opts = append(opts, webrtc.WithRTPStreamID(rids[i]))
+		}
+		t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, cid, "camera", opts...)
+		if err != nil {
+			return nil, err
+		}
+		p.tracks = append(p.tracks, t)
+		layers = append(layers, &livekit.VideoLayer{
+			Quality: livekit.VideoQuality(i), Width: 320 << i, Height: 180 << i, Rid: rids[i], SpatialLayer: int32(i),
+		})
+	}
+	if err := p.add(ctx, &livekit.AddTrackRequest{
+		Cid: cid, Type: livekit.TrackType_VIDEO, Source: livekit.TrackSource_CAMERA, Layers: layers,
+		Width: 1280, Height: 720, SimulcastCodecs: []*livekit.SimulcastCodec{{Codec: "vp8", Cid: cid}},
+	}); err != nil {
+		return nil, err
+	}
+	p.start(func(i int) { p.video(i, time.Second/time.Duration(fps), size) })
+	return p, nil
+}
+
+// PublishAudio sends opus-sized packets every 20 ms at the level (-dBov), until Stop.
+func (c *Client) PublishAudio(ctx context.Context, level uint8) (*Published, error) {
+	p := &Published{c: c}
+	cid := fmt.Sprintf("audio-%p", p)
+	t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, cid, "camera")
+	if err != nil {
+		return nil, err
+	}
+	p.tracks = append(p.tracks, t)
+	if err := p.add(ctx, &livekit.AddTrackRequest{
+		Cid: cid, Type: livekit.TrackType_AUDIO, Source: livekit.TrackSource_MICROPHONE,
+	}); err != nil {
+		return nil, err
+	}
+	p.start(func(int) { p.audio(level) })
+	return p, nil
+}
+
+func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest) error {
+	reply := make(chan *livekit.TrackInfo, 1)
+	p.c.mu.Lock()
+	p.c.published[req.Cid] = reply
+	p.c.mu.Unlock()
+	if err := p.c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_AddTrack{AddTrack: req}}); err != nil {
+		return err
+	}
+	select {
+	case p.Info = <-reply:
+	case <-p.c.left:
+		return p.c.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("client: add track: %w", ctx.Err())
+	}
+	var err error
+	if p.sender, err = p.c.pub.AddTrack(p.tracks[0]); err != nil {
+		return err
+	}
+	for _, t := range p.tracks[1:] {
+		if err := p.sender.AddEncoding(t); err != nil {
+			return err
+		}
+	}
+	if err := p.c.negotiate(); err != nil {
+		return err
+	}
+	connected := func() bool {
+		return p.c.pub.ConnectionState() == webrtc.PeerConnectionStateConnected && p.c.pub.SignalingState() == webrtc.SignalingStateStable
+	}
+	if err := p.c.Wait(ctx, "the publisher transport", connected); err != nil {
+		return err
+	}
+	for _, e := range p.sender.GetParameters().HeaderExtensions {
+		if e.URI == levelURI {
+			p.levelID = uint8(e.ID)
+		}
+	}
+	return nil
+}
+
+func (p *Published) start(send func(i int)) {
+	p.ctx, p.cancel = context.WithCancel(p.c.ctx)
+	for i := range p.tracks {
+		p.done.Go(func() { send(i) })
+		p.c.wg.Go(func() { p.feedback(i) })
+	}
+	p.c.wg.Go(p.done.Wait)
+}
+
+// Stop ends sending; the track stays published until the client leaves.
+func (p *Published) Stop() { p.cancel(); p.done.Wait() }
+
+// feedback reads the server's reports: keyframe requests matter to the sender.
+func (p *Published) feedback(i int) {
+	for {
+		var packets []rtcp.Packet
+		var err error
+		if len(p.tracks) > 1 {
+			packets, _, err = p.sender.ReadSimulcastRTCP(rids[i])
+		} else {
+			packets, _, err = p.sender.ReadRTCP()
+		}
+		if err != nil {
+			return
+		}
+		for _, packet := range packets {
+			if _, ok := packet.(*rtcp.PictureLossIndication); ok {
+				p.Keyframes.Add(1)
+				p.want[i].Store(true)
+			}
+		}
+	}
+}
+
+// Received is a track this client receives.
+type Received struct {
+	Sid, Stream string
+	Mime        string
+	Packets     atomic.Uint64
+	Bytes       atomic.Uint64
+	// Gaps counts sequence numbers that had not come when a later one did.
+	Gaps      atomic.Uint64
+	Keyframes atomic.Uint64
+	// Size is the payload size of the newest packet: publishers send each encoding
+	// with its own.
+	Size atomic.Uint64
+	// LastDelay is the newest packet's time from the publisher's payload stamp, ns.
+	LastDelay atomic.Int64
+	// Disorder counts VP8 picture ids that did not follow the one before.
+	Disorder atomic.Uint64
+}
+
+func (c *Client) onTrack(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+	r := &Received{Sid: t.ID(), Stream: t.StreamID(), Mime: t.Codec().MimeType}
+	c.mu.Lock()
+	c.received[r.Sid] = r
+	c.notify()
+	c.mu.Unlock()
+	c.wg.Go(func() { r.read(t) })
+}
+
+func (r *Received) read(t *webrtc.TrackRemote) {
+	video := strings.HasPrefix(r.Mime, "video/")
+	var last uint16
+	first := true
+	picture := -1
+	for {
+		p, _, err := t.ReadRTP()
+		if err != nil {
+			return
+		}
+		if len(p.Payload) == 0 {
+			continue
+		}
+		if !first && p.SequenceNumber-last < 1<<15 && p.SequenceNumber != last {
+			r.Gaps.Add(uint64(p.SequenceNumber - last - 1))
+		}
+		if first || p.SequenceNumber-last < 1<<15 {
+			last = p.SequenceNumber
+		}
+		first = false
+		r.Packets.Add(1)
+		r.Bytes.Add(uint64(len(p.Payload)))
+		r.Size.Store(uint64(len(p.Payload)))
+		body := p.Payload
+		if video {
+			var id int
+			var key bool
+			if id, key, body = parseFrame(p.Payload); key {
+				r.Keyframes.Add(1)
+			}
+			if picture >= 0 && id != (picture+1)&0x7fff {
+				r.Disorder.Add(1)
+			}
+			picture = id
+		}
+		if len(body) >= 8 {
+			r.LastDelay.Store(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(body)))
+		}
+	}
+}
+
+// Track returns the received track of a sid, or nil.
+func (c *Client) Track(sid string) *Received {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.received[sid]
+}
+
+// WaitPackets waits until n packets of a track have come.
+func (c *Client) WaitPackets(ctx context.Context, sid string, n uint64) error {
+	return c.Wait(ctx, fmt.Sprintf("%d packets of %s", n, sid), func() bool {
+		t := c.Track(sid)
+		return t != nil && t.Packets.Load() >= n
+	})
+}
+
+// SendData sends a user packet to the given identities (none = everyone).
+func (c *Client) SendData(reliable bool, payload []byte, to ...string) error {
+	label, kind := "_lossy", livekit.DataPacket_LOSSY
+	if reliable {
+		label, kind = "_reliable", livekit.DataPacket_RELIABLE
+	}
+	b, err := proto.Marshal(&livekit.DataPacket{
+		Kind: kind, DestinationIdentities: to,
+		Value: &livekit.DataPacket_User{User: &livekit.UserPacket{Payload: payload}},
+	})
+	if err != nil {
+		return err
+	}
+	dc := c.channels[label]
+	if dc.ReadyState() != webrtc.DataChannelStateOpen {
+		return errors.New("client: data channel not open: publish something or call OpenData first")
+	}
+	return dc.Send(b)
+}
+
+// OpenData brings the publisher transport and its data channels up.
+func (c *Client) OpenData(ctx context.Context) error {
+	if c.pub.LocalDescription() == nil {
+		if err := c.negotiate(); err != nil {
+			return err
+		}
+	}
+	return c.Wait(ctx, "data channels", func() bool {
+		for _, dc := range c.channels {
+			if dc.ReadyState() != webrtc.DataChannelStateOpen {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *Client) onData(m webrtc.DataChannelMessage) {
+	p := new(livekit.DataPacket)
+	if proto.Unmarshal(m.Data, p) != nil {
+		return
+	}
+	c.mu.Lock()
+	c.data = append(c.data, p)
+	c.notify()
+	c.mu.Unlock()
+}

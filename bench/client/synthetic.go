@@ -1,0 +1,151 @@
+package client
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+	"github.com/pion/transport/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+const levelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+
+// newAPI makes a pion API that behaves as a browser does where it matters: simulcast,
+// NACK and transport feedback, on the network it is given.
+func newAPI(n transport.Net) (*webrtc.API, error) {
+	m := new(webrtc.MediaEngine)
+	if err := m.RegisterDefaultCodecs(); err != nil {
+		return nil, err
+	}
+	if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: levelURI}, webrtc.RTPCodecTypeAudio); err != nil {
+		return nil, err
+	}
+	reg := new(interceptor.Registry)
+	if err := webrtc.RegisterDefaultInterceptors(m, reg); err != nil {
+		return nil, err
+	}
+	var s webrtc.SettingEngine
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetIncludeLoopbackCandidate(n == nil)
+	if n != nil {
+		s.SetNet(n)
+		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(s)), nil
+}
+
+// descriptorSize is the VP8 payload descriptor written here: X, picture id (15 bit),
+// TL0PICIDX and TID/KEYIDX (RFC 7741 section 4.2).
+const descriptorSize = 6
+
+// frame builds one whole VP8 frame as a packet payload: descriptor, frame tag, and
+// for keyframes the start code and size (RFC 6386 section 9.1), then the time sent.
+func frame(buf []byte, size int, picture uint16, tl0, temporal uint8, key bool, width, height uint16, now time.Time) []byte {
+	head := descriptorSize + 3
+	if key {
+		head += 7
+	}
+	buf = buf[:max(size, head+8)]
+	buf[0] = 0x90 // X, S, partition 0
+	buf[1] = 0xe0 // I, L, T
+	binary.BigEndian.PutUint16(buf[2:], picture|0x8000)
+	buf[4] = tl0
+	buf[5] = temporal << 6
+	if temporal > 0 {
+		buf[5] |= 0x20 // Y: refers only to base layer frames
+	}
+	tag := buf[descriptorSize:]
+	tag[0], tag[1], tag[2] = 0x10, 0, 0
+	if !key {
+		tag[0] |= 1
+	} else {
+		tag[3], tag[4], tag[5] = 0x9d, 0x01, 0x2a
+		binary.LittleEndian.PutUint16(tag[6:], width)
+		binary.LittleEndian.PutUint16(tag[8:], height)
+	}
+	binary.BigEndian.PutUint64(buf[head:], uint64(now.UnixNano()))
+	return buf
+}
+
+// parseFrame reads back what frame wrote.
+func parseFrame(b []byte) (picture int, key bool, body []byte) {
+	if len(b) < descriptorSize+3 || b[0]&0x80 == 0 {
+		return -1, false, nil
+	}
+	picture = int(binary.BigEndian.Uint16(b[2:]) & 0x7fff)
+	key = b[0]&0x10 != 0 && b[descriptorSize]&1 == 0
+	head := descriptorSize + 3
+	if key {
+		head += 7
+	}
+	if len(b) < head {
+		return picture, key, nil
+	}
+	return picture, key, b[head:]
+}
+
+// video sends one encoding: encoding i is larger, and every other frame is in the
+// upper temporal layer.
+func (p *Published) video(i int, interval time.Duration, size int) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	buf := make([]byte, 1400)
+	packet := rtp.Packet{Header: rtp.Header{
+		Version: 2, Marker: true, SequenceNumber: uint16(rand.UintN(1 << 15)), Timestamp: rand.Uint32(),
+	}}
+	picture, tl0 := uint16(rand.UintN(1<<15)), uint8(0)
+	p.want[i].Store(true)
+	for n := 0; ; n++ {
+		select {
+		case <-p.ctx.Done():
+			return
+		case now := <-tick.C:
+			key := p.want[i].Swap(false)
+			temporal := uint8(n & 1)
+			if key {
+				temporal, n = 0, 0
+			}
+			if temporal == 0 {
+				tl0++
+			}
+			packet.Payload = frame(buf, size>>(2-i), picture, tl0, temporal, key, 320<<i, 180<<i, now)
+			if p.tracks[i].WriteRTP(&packet) == nil {
+				p.Sent[i].Add(1)
+			}
+			picture = (picture + 1) & 0x7fff
+			packet.SequenceNumber++
+			packet.Timestamp += uint32(interval * 90000 / time.Second)
+		}
+	}
+}
+
+// opusPayload is what a voice at 32 kbit/s sends every 20 ms.
+const opusPayload = 80
+
+func (p *Published) audio(level uint8) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	packet := rtp.Packet{Header: rtp.Header{
+		Version: 2, SequenceNumber: uint16(rand.UintN(1 << 15)), Timestamp: rand.Uint32(),
+	}, Payload: make([]byte, opusPayload)}
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case now := <-tick.C:
+			if p.levelID != 0 {
+				_ = packet.SetExtension(p.levelID, []byte{0x80 | level})
+			}
+			binary.BigEndian.PutUint64(packet.Payload, uint64(now.UnixNano()))
+			if p.tracks[0].WriteRTP(&packet) == nil {
+				p.Sent[0].Add(1)
+			}
+			packet.SequenceNumber++
+			packet.Timestamp += 960
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package room
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	linkpb "maille/proto/link"
+)
+
+// channelPrefix names a room's ordered channel on the links: facts and data share it,
+// so a data message never overtakes the news of its sender.
+const channelPrefix = "room/"
+
+// Channel is the link channel of a room.
+func Channel(name string) string { return channelPrefix + name }
+
+// ChannelRoom is the inverse of Channel.
+func ChannelRoom(channel string) (name string, ok bool) {
+	if len(channel) <= len(channelPrefix) || channel[:len(channelPrefix)] != channelPrefix {
+		return "", false
+	}
+	return channel[len(channelPrefix):], true
+}
+
+// peer is another node that serves the room.
+type peer struct {
+	node string
+	// synced is true once this node's snapshot went out on the current session; deltas
+	// make sense only after it.
+	synced bool
+	// placed is true while placement lists the node; others announced themselves.
+	placed bool
+}
+
+// tell sends one message to one node. A failure unsyncs the peer: its next session
+// starts with a snapshot.
+func (r *Room) tell(p *peer, m *linkpb.RoomMessage) {
+	m.RoomSid, m.Epoch = r.sid, r.epoch
+	b, err := proto.Marshal(m)
+	if err == nil {
+		err = r.env.Send(p.node, Channel(r.name), b)
+	}
+	if err != nil {
+		p.synced = false
+		r.log.Debug("room facts not sent", "peer", p.node, "err", err)
+	}
+}
+
+func (r *Room) tellAll(m func() *linkpb.RoomMessage) {
+	for _, p := range r.peers {
+		if p.synced {
+			r.tell(p, m())
+		}
+	}
+}
+
+// greet sends the snapshot that starts (or restarts) the exchange with a node.
+func (r *Room) greet(p *peer) {
+	p.synced = true
+	r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Snapshot{Snapshot: r.ownFacts()}})
+}
+
+// ownFacts is everything this node says.
+func (r *Room) ownFacts() *linkpb.Roster {
+	out := &linkpb.Roster{Version: r.version}
+	for _, p := range r.local {
+		if m, err := encodeMember(p.member()); err == nil {
+			out.Members = append(out.Members, m)
+		}
+	}
+	return out
+}
+
+// announce publishes a change of local participants: to the own roster, to the
+// clients and to the peers, in one step.
+func (r *Room) announce(changed []*Participant, gone ...string) {
+	r.version++
+	delta := &linkpb.Roster{Version: r.version, Gone: gone}
+	for _, p := range changed {
+		p.version++
+		p.info.Version = uint32(p.version)
+		m, err := encodeMember(p.member())
+		if err != nil {
+			r.log.Error("participant facts", "identity", p.identity, "err", err)
+			continue
+		}
+		delta.Members = append(delta.Members, m)
+	}
+	changes, err := r.roster.Delta(r.env.Self(), delta)
+	if err != nil {
+		r.log.Error("own facts refused", "err", err)
+		return
+	}
+	r.tellAll(func() *linkpb.RoomMessage {
+		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Delta{Delta: delta}}
+	})
+	r.apply(changes)
+}
+
+// receive handles one message from a peer node.
+func (r *Room) receive(node string, m *linkpb.RoomMessage) {
+	if m.RoomSid != r.sid || m.Epoch != r.epoch {
+		r.log.Warn("message for another instance of the room", "peer", node, "their_epoch", m.Epoch, "epoch", r.epoch)
+		return
+	}
+	p := r.peers[node]
+	if p == nil {
+		p = &peer{node: node}
+		r.peers[node] = p
+	}
+	switch b := m.Body.(type) {
+	case *linkpb.RoomMessage_Snapshot:
+		r.applyFacts(node, r.roster.Snapshot, b.Snapshot)
+		if !p.synced {
+			r.greet(p)
+		}
+	case *linkpb.RoomMessage_Delta:
+		if !r.roster.Knows(node) {
+			r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}}})
+			return
+		}
+		r.applyFacts(node, r.roster.Delta, b.Delta)
+	case *linkpb.RoomMessage_Digest:
+		if !r.roster.Matches(node, b.Digest) {
+			r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}}})
+		}
+	case *linkpb.RoomMessage_Want:
+		r.greet(p)
+	case *linkpb.RoomMessage_Data:
+		r.deliver(node, b.Data)
+	case *linkpb.RoomMessage_Levels:
+		r.speakers.heard(node, b.Levels)
+	case *linkpb.RoomMessage_Order:
+		r.obey(b.Order)
+	case *linkpb.RoomMessage_Bye:
+		delete(r.peers, node)
+		r.apply(r.roster.Forget(node))
+	}
+}
+
+func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]Change, error), facts *linkpb.Roster) {
+	changes, err := reduce(node, facts)
+	if err != nil {
+		r.log.Warn("facts refused", "peer", node, "err", err)
+		return
+	}
+	r.apply(changes)
+}
+
+// digests lets peers notice a lost delta.
+func (r *Room) digests() {
+	d := r.roster.nodes[r.env.Self()]
+	if d == nil {
+		return
+	}
+	r.tellAll(func() *linkpb.RoomMessage {
+		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Digest{Digest: d.digest()}}
+	})
+}

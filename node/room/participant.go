@@ -1,0 +1,184 @@
+package room
+
+import (
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"maille/node/auth"
+	"maille/node/rtc"
+	"maille/node/signal"
+	linkpb "maille/proto/link"
+	"maille/proto/livekit"
+	"maille/relay"
+)
+
+// nodeAttribute tells every client which node a participant is attached to; the
+// region travels in ParticipantInfo.region.
+const nodeAttribute = "maille.node"
+
+// resumeWindow is how long a participant whose socket and media are both gone may
+// come back and find its session (LiveKit's clients retry within it at least twice).
+const resumeWindow = 10 * time.Second
+
+// Participant is one client attached to this node. Its fields belong to the room's
+// loop, but for the peers, which are set before the loop sees it.
+type Participant struct {
+	room     *Room
+	identity string
+	join     *signal.Join
+	claims   *auth.Claims
+
+	pub, sub *rtc.Peer
+	work     *tasks
+
+	conn     signal.Conn // the current socket; nil between sockets
+	info     *livekit.ParticipantInfo
+	joinedNS int64
+	version  uint64
+	gone     bool
+	// connected is true while the subscriber transport is up.
+	connected bool
+	// lostAt is when socket and media were both gone.
+	lostAt time.Time
+
+	pending    map[string]*publication // by cid
+	published  map[relay.TrackID]*publication
+	permission *livekit.SubscriptionPermission
+
+	autoSubscribe bool
+	choices       map[string]bool // explicit (un)subscriptions by track sid
+	settings      map[string]*livekit.UpdateTrackSettings
+	subs          map[relay.TrackID]*subscription
+
+	dataDropped atomic.Uint64
+}
+
+func (p *Participant) active() bool         { return !p.gone && p.info.State == livekit.ParticipantInfo_ACTIVE }
+func (p *Participant) canPublishData() bool { return p.info.Permission.CanPublishData }
+func (p *Participant) hidden() bool         { return p.info.Permission.Hidden }
+func (p *Participant) wait()                { <-p.work.done }
+
+func newParticipant(r *Room, j *signal.Join) *Participant {
+	now := r.env.Now()
+	v := j.Claims.Video
+	p := &Participant{
+		room: r, identity: j.Identity, join: j, claims: j.Claims, joinedNS: now.UnixNano(),
+		work:    newTasks(),
+		pending: make(map[string]*publication), published: make(map[relay.TrackID]*publication),
+		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
+		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),
+	}
+	attributes := maps.Clone(j.Claims.Attributes)
+	if attributes == nil {
+		attributes = make(map[string]string)
+	}
+	attributes[nodeAttribute] = r.env.Self()
+	p.info = &livekit.ParticipantInfo{
+		Sid: NewSid(ParticipantPrefix), Identity: j.Identity, Name: j.Name,
+		State: livekit.ParticipantInfo_JOINING, Metadata: j.Claims.Metadata, Attributes: attributes,
+		JoinedAt: now.Unix(), JoinedAtMs: now.UnixMilli(), Region: r.env.Region(),
+		Kind: j.Claims.ParticipantKind(),
+		Permission: &livekit.ParticipantPermission{
+			CanSubscribe: v.GetCanSubscribe(), CanPublish: v.GetCanPublish(), CanPublishData: v.GetCanPublishData(),
+			CanPublishSources: v.Sources(), Hidden: v.Hidden, Recorder: v.Recorder,
+			CanUpdateMetadata: v.GetCanUpdateOwnMetadata(),
+		},
+	}
+	if c := j.Client; c != nil {
+		p.info.ClientProtocol, p.info.Capabilities = c.ClientProtocol, c.Capabilities
+	}
+	return p
+}
+
+// Current is what a fresh token for the participant says: what it joined with, and
+// what changed since.
+func (p *Participant) Current() *auth.Claims {
+	c := p.claims.Clone()
+	c.Name, c.Metadata = p.info.Name, p.info.Metadata
+	c.Attributes = maps.Clone(p.info.Attributes)
+	delete(c.Attributes, nodeAttribute)
+	return c
+}
+
+// member is the participant as this node tells the others.
+func (p *Participant) member() *Member {
+	m := &Member{
+		Node: p.room.env.Self(), Info: proto.Clone(p.info).(*livekit.ParticipantInfo), Version: p.version,
+		JoinedNS: p.joinedNS, Hidden: p.hidden(), Permission: p.permission,
+		Tracks: make(map[string]*linkpb.TrackFacts, len(p.published)),
+	}
+	m.Info.Tracks = nil
+	for sid, pub := range p.published {
+		m.Info.Tracks = append(m.Info.Tracks, proto.Clone(pub.info).(*livekit.TrackInfo))
+		m.Tracks[string(sid)] = &linkpb.TrackFacts{Sid: string(sid), Mime: pub.mime, Path: []string{p.room.env.Self()}}
+	}
+	return m
+}
+
+// write sends a message to the client, if it has a socket.
+func (p *Participant) write(m *livekit.SignalResponse) {
+	if p.conn == nil {
+		return
+	}
+	if err := p.conn.Write(m); err != nil {
+		p.room.log.Debug("signal write", "identity", p.identity, "err", err)
+	}
+}
+
+func (p *Participant) refreshToken() {
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RefreshToken{RefreshToken: p.room.env.Token(p)}})
+}
+
+// sendData hands a data packet to the client's channel. It is bounded there; what
+// a slow reader loses is counted.
+func (p *Participant) sendData(reliable bool, packet []byte) {
+	ch := rtc.Lossy
+	if reliable {
+		ch = rtc.Reliable
+	}
+	if err := p.sub.SendData(ch, packet); err != nil {
+		p.dataDropped.Add(1)
+	}
+}
+
+// remove ends a participant: the client is told, the room hears of it, media stops.
+func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
+	if p.gone {
+		return
+	}
+	p.gone = true
+	if reason != livekit.DisconnectReason_CLIENT_INITIATED {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
+			Reason: reason, Action: action, CanReconnect: action != livekit.LeaveRequest_DISCONNECT,
+		}}})
+	}
+	if p.conn != nil {
+		// In-session closes never use 1000: clients would not react to it.
+		p.conn.Close(signal.CloseSessionEnded, reason.String())
+		p.conn = nil
+	}
+	p.info.State = livekit.ParticipantInfo_DISCONNECTED
+	p.info.DisconnectReason = reason
+	for sid, s := range p.subs {
+		r.unsubscribe(p, sid, s)
+	}
+	for _, pub := range p.published {
+		r.retract(pub)
+	}
+	if r.local[p.identity] == p {
+		delete(r.local, p.identity)
+		r.announce(nil, p.identity)
+	}
+	if len(r.local) == 0 {
+		r.emptySince = r.env.Now()
+	}
+	pub, sub := p.pub, p.sub
+	p.work.finish(func() {
+		pub.Close()
+		sub.Close()
+	})
+	r.log.Info("participant left", "identity", p.identity, "sid", p.info.Sid, "reason", reason)
+}

@@ -1,0 +1,169 @@
+package room
+
+import (
+	"maille/node/rtc"
+	"maille/proto/livekit"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// publication is one track of a local participant.
+type publication struct {
+	info     *livekit.TrackInfo
+	cid      string
+	mime     string
+	track    *track.Track // nil until the m-line is negotiated
+	listener *listener    // audio only
+	tap      *track.Tap   // of the listener
+}
+
+// addTrack handles an AddTrackRequest: the track is expected in a next offer.
+func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
+	refuse := func(why livekit.RequestResponse_Reason, text string) {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RequestResponse{RequestResponse: &livekit.RequestResponse{
+			Reason: why, Message: text, Request: &livekit.RequestResponse_AddTrack{AddTrack: req},
+		}}})
+	}
+	switch {
+	case req.Type != livekit.TrackType_AUDIO && req.Type != livekit.TrackType_VIDEO:
+		refuse(livekit.RequestResponse_UNSUPPORTED_TYPE, "only audio and video tracks can be added")
+		return
+	case req.Cid == "" || len(req.Cid) > maxTrackName || len(req.Name) > maxTrackName:
+		refuse(livekit.RequestResponse_INVALID_REQUEST, "a track needs a cid; cid and name are at most 256 bytes")
+		return
+	case !p.info.Permission.CanPublish || !p.claims.Video.CanPublishSource(req.Source):
+		refuse(livekit.RequestResponse_NOT_ALLOWED, "not allowed to publish this source")
+		return
+	case req.Sid != "":
+		refuse(livekit.RequestResponse_NOT_FOUND, "no such track to add a codec to")
+		return
+	}
+	pub := p.pending[req.Cid]
+	if pub == nil {
+		if len(p.pending) >= maxPending || len(p.published) >= maxTracks {
+			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, "too many tracks")
+			return
+		}
+		info := newTrackInfo(NewSid(trackPrefix(req.Type, req.Source)), req)
+		pub = &publication{info: info, cid: req.Cid, mime: info.MimeType}
+		p.pending[req.Cid] = pub
+		e := rtc.Expect{
+			Sid: relay.TrackID(info.Sid), Cid: req.Cid, Kind: relay.Video, Mime: info.MimeType,
+			Stereo: req.Stereo, NoDTX: req.DisableDtx,
+		}
+		if req.Type == livekit.TrackType_AUDIO {
+			e.Kind = relay.Audio
+		}
+		for _, c := range req.SimulcastCodecs {
+			if c.Cid != "" {
+				e.CodecCids = append(e.CodecCids, c.Cid)
+			}
+		}
+		if err := p.pub.Expect(e); err != nil {
+			delete(p.pending, req.Cid)
+			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, err.Error())
+			return
+		}
+	}
+	p.write(trackPublished(pub))
+}
+
+func trackPublished(pub *publication) *livekit.SignalResponse {
+	return &livekit.SignalResponse{Message: &livekit.SignalResponse_TrackPublished{
+		TrackPublished: &livekit.TrackPublishedResponse{Cid: pub.cid, Track: pub.info},
+	}}
+}
+
+// trackStarted announces a track whose m-line is negotiated.
+func (r *Room) trackStarted(p *Participant, t rtc.Published) {
+	pub := p.pending[t.Cid]
+	if pub == nil || relay.TrackID(pub.info.Sid) != t.Sid || p.gone {
+		return
+	}
+	delete(p.pending, t.Cid)
+	pub.track, pub.mime = t.Track, t.Mime
+	pub.info.Mid, pub.info.MimeType = t.Mid, t.Mime
+	pub.info.Codecs[0].MimeType, pub.info.Codecs[0].Mid = t.Mime, t.Mid
+	if t.SdpCid != t.Cid {
+		pub.info.Codecs[0].SdpCid = t.SdpCid
+	}
+	p.published[t.Sid] = pub
+	p.info.IsPublisher = true
+	if pub.info.Type == livekit.TrackType_AUDIO {
+		pub.listener = new(listener)
+		pub.tap = t.Track.Attach(pub.listener, relay.AllLayers)
+	}
+	r.mu.Lock()
+	r.origins[t.Sid] = t.Track
+	r.mu.Unlock()
+	r.announce([]*Participant{p})
+	r.log.Info("track published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)
+}
+
+func (r *Room) trackStopped(p *Participant, sid relay.TrackID) {
+	pub := p.published[sid]
+	if pub == nil {
+		return
+	}
+	delete(p.published, sid)
+	r.retract(pub)
+	if !p.gone {
+		r.announce([]*Participant{p})
+	}
+}
+
+// retract takes a track out of the links' reach. Its sinks were closed with it.
+func (r *Room) retract(pub *publication) {
+	if pub.tap != nil {
+		pub.tap.Detach()
+	}
+	r.mu.Lock()
+	delete(r.origins, relay.TrackID(pub.info.Sid))
+	r.mu.Unlock()
+}
+
+func (r *Room) mute(p *Participant, sid string, muted bool) {
+	pub := p.published[relay.TrackID(sid)]
+	if pub == nil {
+		for _, pending := range p.pending {
+			if pending.info.Sid == sid {
+				pending.info.Muted = muted
+			}
+		}
+		return
+	}
+	if pub.info.Muted != muted {
+		pub.info.Muted = muted
+		r.announce([]*Participant{p})
+	}
+}
+
+// demanded tells a publisher which of its encodings anyone watches (dynacast).
+func (p *Participant) demanded(sid relay.TrackID, want relay.LayerSet) {
+	pub := p.published[sid]
+	if pub == nil || pub.info.Type != livekit.TrackType_VIDEO {
+		return
+	}
+	top := -1
+	for s := range uint8(relay.MaxSpatial) {
+		if want.HasSpatial(s) {
+			top = int(s)
+		}
+	}
+	// Layers are cumulative: an encoding without rid counts as LOW for clients, so LOW
+	// stays on while anyone watches.
+	var q []*livekit.SubscribedQuality
+	for i, quality := range []livekit.VideoQuality{livekit.VideoQuality_LOW, livekit.VideoQuality_MEDIUM, livekit.VideoQuality_HIGH} {
+		on := i <= top
+		if len(pub.info.Layers) <= 1 {
+			on = top >= 0
+		}
+		q = append(q, &livekit.SubscribedQuality{Quality: quality, Enabled: on})
+	}
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscribedQualityUpdate{
+		SubscribedQualityUpdate: &livekit.SubscribedQualityUpdate{
+			TrackSid: string(sid), SubscribedQualities: q,
+			SubscribedCodecs: []*livekit.SubscribedCodec{{Codec: shortCodec(pub.mime), Qualities: q}},
+		},
+	}})
+}

@@ -1,0 +1,343 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"maille/node/rtc"
+	linkpb "maille/proto/link"
+	"maille/proto/livekit"
+	meshpb "maille/proto/mesh"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// Env is what a room needs of its node.
+type Env interface {
+	Self() string
+	Region() string
+	// Send puts a message on a link's ordered channel; it never blocks.
+	Send(node, channel string, msg []byte) error
+	// Pull makes a track's source the link to a node; nil when there is no link.
+	Pull(node, room string, into *track.Track) Upstream
+	// Engine makes peer connections.
+	Engine() *rtc.Engine
+	// Token signs a fresh token for a participant (LiveKit's refresh_token).
+	Token(p *Participant) string
+	// Version is announced to clients as the server's.
+	Version() string
+	Now() time.Time
+}
+
+// Upstream is a track's source over a link.
+type Upstream interface {
+	relay.Source
+	Close()
+}
+
+// ErrClosed is returned for a room that has ended on this node.
+var ErrClosed = errors.New("room: closed")
+
+// ErrFull is returned when max_participants is reached.
+var ErrFull = errors.New("room: full")
+
+const (
+	// inboxSize bounds what waits for the loop; a full inbox slows the goroutines that
+	// fill it, which are a client's own reader or a link's channel.
+	inboxSize = 1024
+	// digestInterval is how soon a lost delta is noticed.
+	digestInterval = 5 * time.Second
+	// tokenInterval is how often clients get a fresh token (signalling.md 2.5).
+	tokenInterval = 5 * time.Minute
+)
+
+// Room is one meeting on this node. Create it with New; all fields below the inbox
+// belong to its loop.
+type Room struct {
+	env   Env
+	log   *slog.Logger
+	name  string
+	sid   string
+	epoch uint64
+
+	inbox chan func()
+	done  chan struct{} // closed when the loop has ended
+	stop  context.CancelFunc
+
+	refusedData atomic.Uint64
+
+	record   *meshpb.Room // as placement last said
+	local    map[string]*Participant
+	peers    map[string]*peer
+	roster   *Roster
+	relayed  map[relay.TrackID]*relayed
+	speakers *speakers
+	spoke    bool
+	counts   [2]int // participants and publishers last told to clients
+	version  uint64 // of this node's facts
+	// emptySince is when the last local participant left; zero while there are some.
+	emptySince time.Time
+
+	mu sync.Mutex
+	// +guarded by mu: tracks published here, for links that ask without the loop.
+	origins map[relay.TrackID]*track.Track
+}
+
+// New starts a room on this node under a placement record.
+func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
+	ctx, cancel := context.WithCancel(context.Background())
+	now := env.Now()
+	r := &Room{
+		env: env, log: log.With("room", record.Name, "epoch", record.Epoch),
+		name: record.Name, sid: record.Sid, epoch: record.Epoch,
+		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
+		local: make(map[string]*Participant), peers: make(map[string]*peer),
+		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(),
+		// A restarted node must outrank what it said before.
+		version:    uint64(now.UnixNano()),
+		emptySince: now,
+		origins:    make(map[relay.TrackID]*track.Track),
+	}
+	r.place(record)
+	if _, err := r.roster.Snapshot(env.Self(), &linkpb.Roster{Version: r.version}); err != nil {
+		panic(err) // an empty snapshot cannot be refused
+	}
+	go r.loop(ctx)
+	return r
+}
+
+// Name, Sid and Epoch identify the room instance.
+func (r *Room) Name() string  { return r.name }
+func (r *Room) Sid() string   { return r.sid }
+func (r *Room) Epoch() uint64 { return r.epoch }
+
+func (r *Room) loop(ctx context.Context) {
+	defer close(r.done)
+	speak := time.NewTicker(speakerInterval)
+	defer speak.Stop()
+	digest := time.NewTicker(digestInterval)
+	defer digest.Stop()
+	token := time.NewTicker(tokenInterval)
+	defer token.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			r.shut()
+			return
+		case f := <-r.inbox:
+			f()
+		case <-speak.C:
+			r.listen()
+		case <-digest.C:
+			r.digests()
+			r.countsChanged()
+			r.expireResumes()
+		case <-token.C:
+			for _, p := range r.local {
+				p.refreshToken()
+			}
+		}
+	}
+}
+
+// post hands a closure to the loop; false when the room has ended.
+func (r *Room) post(f func()) bool {
+	select {
+	case r.inbox <- f:
+		return true
+	case <-r.done:
+		return false
+	}
+}
+
+// call runs a closure in the loop and waits for it.
+func (r *Room) call(f func()) error {
+	ran := make(chan struct{})
+	if !r.post(func() { f(); close(ran) }) {
+		return ErrClosed
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-r.done:
+		select {
+		case <-ran:
+			return nil
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// Receive takes a message from a peer node's room channel.
+func (r *Room) Receive(node string, msg []byte) {
+	m := new(linkpb.RoomMessage)
+	if err := proto.Unmarshal(msg, m); err != nil {
+		r.log.Warn("bad room message", "peer", node, "err", err)
+		return
+	}
+	r.post(func() { r.receive(node, m) })
+}
+
+// LinkUp tells that a session to a node is ready: the exchange starts anew.
+func (r *Room) LinkUp(node string) {
+	r.post(func() {
+		if p := r.peers[node]; p != nil {
+			r.greet(p)
+		}
+		r.repull(node)
+	})
+}
+
+// LinkDown tells that the session to a node ended. What the node said stays: its
+// participants are still in the meeting; only the path is gone.
+func (r *Room) LinkDown(node string) {
+	r.post(func() {
+		if p := r.peers[node]; p != nil {
+			p.synced = false
+		}
+	})
+}
+
+// NodeGone tells that a node has died or left the cluster.
+func (r *Room) NodeGone(node string) {
+	r.post(func() {
+		delete(r.peers, node)
+		r.speakers.forget(node)
+		r.apply(r.roster.Forget(node))
+	})
+}
+
+// Place updates the placement record: who serves the room.
+func (r *Room) Place(record *meshpb.Room) { r.post(func() { r.place(record) }) }
+
+func (r *Room) place(record *meshpb.Room) {
+	if record.Epoch != r.epoch {
+		return
+	}
+	metadata := r.record != nil && r.record.GetSettings().GetMetadata() != record.GetSettings().GetMetadata()
+	r.record = record
+	for _, list := range record.Serving {
+		for _, node := range list.Nodes {
+			if node == r.env.Self() {
+				continue
+			}
+			p := r.peers[node]
+			if p == nil {
+				p = &peer{node: node}
+				r.peers[node] = p
+			}
+			p.placed = true
+			if !p.synced {
+				r.greet(p)
+			}
+		}
+	}
+	if metadata {
+		r.broadcast(r.roomUpdate())
+	}
+}
+
+// Origin returns a track published on this node, for a link that asks for it.
+func (r *Room) Origin(id relay.TrackID) *track.Track {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.origins[id]
+}
+
+// Empty returns how many participants are attached here and since when none is.
+func (r *Room) Empty() (participants int, since time.Time) {
+	_ = r.call(func() { participants, since = len(r.local), r.emptySince })
+	return participants, since
+}
+
+// Close ends the room on this node: clients are told with the reason and action, and
+// the peers hear goodbye. It returns when everything has stopped.
+func (r *Room) Close(reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
+	var all []*Participant
+	_ = r.call(func() {
+		all = slices.Collect(maps.Values(r.local))
+		for _, p := range all {
+			r.remove(p, reason, action)
+		}
+		r.tellAll(func() *linkpb.RoomMessage {
+			return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Bye{Bye: &linkpb.Bye{}}}
+		})
+	})
+	r.stop()
+	<-r.done
+	for _, p := range all {
+		p.wait()
+	}
+}
+
+// shut releases what the loop owns when it ends.
+func (r *Room) shut() {
+	for _, rel := range r.relayed {
+		rel.close()
+	}
+}
+
+// broadcast sends a message to every local client.
+func (r *Room) broadcast(m *livekit.SignalResponse) {
+	for _, p := range r.local {
+		p.write(m)
+	}
+}
+
+// info is the room as clients see it.
+func (r *Room) info() *livekit.Room {
+	s := r.record.GetSettings()
+	out := &livekit.Room{
+		Sid: r.sid, Name: r.name, Metadata: s.GetMetadata(),
+		EmptyTimeout: s.GetEmptyTimeoutS(), DepartureTimeout: s.GetDepartureTimeoutS(),
+		MaxParticipants: s.GetMaxParticipants(), EnabledCodecs: enabledCodecs,
+		CreationTime: r.record.CreatedMs / 1000, CreationTimeMs: r.record.CreatedMs,
+	}
+	for _, m := range r.roster.Members() {
+		if m.Info.GetPermission().GetRecorder() || m.Info.Kind == livekit.ParticipantInfo_EGRESS {
+			out.ActiveRecording = true
+		}
+		if m.Hidden {
+			continue
+		}
+		out.NumParticipants++
+		if len(m.Info.Tracks) > 0 {
+			out.NumPublishers++
+		}
+	}
+	return out
+}
+
+func (r *Room) roomUpdate() *livekit.SignalResponse {
+	return &livekit.SignalResponse{Message: &livekit.SignalResponse_RoomUpdate{RoomUpdate: &livekit.RoomUpdate{Room: r.info()}}}
+}
+
+// countsChanged tells clients of new participant counts, coalesced.
+func (r *Room) countsChanged() {
+	info := r.info()
+	now := [2]int{int(info.NumParticipants), int(info.NumPublishers)}
+	if now != r.counts {
+		r.counts = now
+		r.broadcast(r.roomUpdate())
+	}
+}
+
+// Counts returns the participants attached here and the tracks they publish.
+func (r *Room) Counts() (participants, tracks int) {
+	_ = r.call(func() {
+		for _, p := range r.local {
+			participants++
+			tracks += len(p.published)
+		}
+	})
+	return participants, tracks
+}

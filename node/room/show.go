@@ -1,0 +1,98 @@
+package room
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	adminpb "maille/proto/admin"
+	"maille/proto/livekit"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// Show describes the room as this node holds it, for operators.
+func (r *Room) Show() *adminpb.NodeRoom {
+	out := &adminpb.NodeRoom{Node: r.env.Self(), Region: r.env.Region()}
+	_ = r.call(func() {
+		watchers := make(map[relay.TrackID]uint32)
+		for _, p := range r.local {
+			out.Participants = append(out.Participants, &adminpb.ParticipantStatus{
+				Identity: p.identity, Sid: p.info.Sid, Name: p.info.Name, State: strings.ToLower(p.info.State.String()),
+				Published: uint32(len(p.published)), Subscribed: uint32(len(p.subs)),
+			})
+			for sid := range p.subs {
+				watchers[sid]++
+			}
+		}
+		for _, m := range r.roster.Members() {
+			for _, info := range m.Info.Tracks {
+				if t := r.showTrack(m, info); t != nil {
+					t.Subscribers = watchers[relay.TrackID(info.Sid)]
+					out.Tracks = append(out.Tracks, t)
+				}
+			}
+		}
+	})
+	slices.SortFunc(out.Participants, func(a, b *adminpb.ParticipantStatus) int { return strings.Compare(a.Identity, b.Identity) })
+	return out
+}
+
+// showTrack describes a track that this node holds; nil for one it does not receive.
+func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatus {
+	sid := relay.TrackID(info.Sid)
+	out := &adminpb.TrackStatus{
+		Sid: info.Sid, Identity: m.Info.Identity, Kind: strings.ToLower(info.Type.String()),
+		Source: strings.ToLower(info.Source.String()), Mime: info.MimeType, Origin: m.Node,
+	}
+	var t *track.Track
+	if m.Node == r.env.Self() {
+		t = r.Origin(sid)
+	} else if rel := r.relayed[sid]; rel != nil {
+		t, out.Upstream = rel.track, rel.node
+	}
+	if t == nil {
+		return nil
+	}
+	s := t.Stats()
+	out.Demand, out.Drops = Layers(t.Demand()), s.Drops
+	for i, e := range s.Encodings {
+		if e.Packets == 0 {
+			continue
+		}
+		out.Layers = append(out.Layers, &adminpb.LayerStatus{
+			Spatial: uint32(i), Packets: e.Packets, Bytes: e.Bytes, Lost: e.Lost, Keyframes: e.Keyframes,
+		})
+	}
+	return out
+}
+
+// Layers writes a layer set for people: "0,1" for all of layers 0 and 1, "2t1" for
+// layer 2 up to temporal layer 1, "none".
+func Layers(set relay.LayerSet) string {
+	var out []string
+	for s := range uint8(relay.MaxSpatial) {
+		top := -1
+		for t := range uint8(relay.MaxTemporal) {
+			if set.Has(s, t) {
+				top = int(t)
+			}
+		}
+		switch {
+		case top == relay.MaxTemporal-1:
+			out = append(out, fmt.Sprint(s))
+		case top >= 0:
+			out = append(out, fmt.Sprintf("%dt%d", s, top))
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ",")
+}
+
+// People counts everyone in the meeting that clients can see, on any node.
+func (r *Room) People() (n int) {
+	_ = r.call(func() { n = int(r.info().NumParticipants) })
+	return n
+}

@@ -1,0 +1,116 @@
+package room
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	linkpb "maille/proto/link"
+	"maille/proto/livekit"
+	"maille/relay"
+	"maille/relay/audio"
+)
+
+const (
+	// speakerInterval is how often loudness is evaluated (LiveKit's 400 ms).
+	speakerInterval = 400 * time.Millisecond
+	// opusPacketsPerInterval is what a 20 ms Opus frame stream sends in one interval.
+	opusPacketsPerInterval = int(speakerInterval / (20 * time.Millisecond))
+)
+
+// listener measures a local audio track: the sink behind active speakers.
+type listener struct{ meter audio.Meter }
+
+func (l *listener) Push(p *relay.Packet) {
+	if p.HasLevel {
+		l.meter.Observe(p.Level)
+	}
+}
+func (l *listener) Clock(relay.Clock) {}
+func (l *listener) Close()            {}
+
+// speakers merges what each node says of its own participants, so that every node
+// gives its clients the same answer. Owned by the room's loop.
+type speakers struct {
+	nodes map[string]map[string]*livekit.SpeakerInfo // node -> participant sid
+	said  map[string]*livekit.SpeakerInfo            // last told to clients
+}
+
+func newSpeakers() *speakers {
+	return &speakers{nodes: make(map[string]map[string]*livekit.SpeakerInfo), said: make(map[string]*livekit.SpeakerInfo)}
+}
+
+// heard replaces what a node said.
+func (s *speakers) heard(node string, l *linkpb.Levels) {
+	now := make(map[string]*livekit.SpeakerInfo, len(l.Levels))
+	for _, v := range l.Levels {
+		if v.Active {
+			now[v.ParticipantSid] = &livekit.SpeakerInfo{Sid: v.ParticipantSid, Level: v.Level, Active: true}
+		}
+	}
+	s.nodes[node] = now
+}
+
+func (s *speakers) forget(node string) { delete(s.nodes, node) }
+
+// changes returns the delta since the last call, loudest first; a participant that
+// stopped is listed once with level 0.
+func (s *speakers) changes() []*livekit.SpeakerInfo {
+	now := make(map[string]*livekit.SpeakerInfo)
+	for _, levels := range s.nodes {
+		maps.Copy(now, levels)
+	}
+	var out []*livekit.SpeakerInfo
+	for sid, info := range now {
+		if old := s.said[sid]; old == nil || old.Level != info.Level {
+			out = append(out, info)
+		}
+	}
+	for sid := range s.said {
+		if now[sid] == nil {
+			out = append(out, &livekit.SpeakerInfo{Sid: sid})
+		}
+	}
+	s.said = now
+	slices.SortFunc(out, func(a, b *livekit.SpeakerInfo) int {
+		switch {
+		case a.Level != b.Level:
+			return int((b.Level - a.Level) * 1000)
+		case a.Sid < b.Sid:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// listen evaluates the local microphones and tells peers and clients what changed.
+func (r *Room) listen() {
+	own := &linkpb.Levels{}
+	for _, p := range r.local {
+		var level float32
+		for _, pub := range p.published {
+			if pub.listener == nil || pub.info.Muted {
+				continue
+			}
+			if l, speaking := pub.listener.meter.Evaluate(opusPacketsPerInterval); speaking {
+				level = max(level, l)
+			}
+		}
+		if level > 0 {
+			own.Levels = append(own.Levels, &linkpb.Levels_Level{ParticipantSid: p.info.Sid, Level: level, Active: true})
+		}
+	}
+	if len(own.Levels) > 0 || r.spoke {
+		r.tellAll(func() *linkpb.RoomMessage {
+			return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Levels{Levels: own}}
+		})
+	}
+	r.spoke = len(own.Levels) > 0
+	r.speakers.heard(r.env.Self(), own)
+	if delta := r.speakers.changes(); len(delta) > 0 {
+		r.broadcast(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
+			SpeakersChanged: &livekit.SpeakersChanged{Speakers: delta},
+		}})
+	}
+}

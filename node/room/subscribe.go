@@ -1,0 +1,204 @@
+package room
+
+import (
+	"slices"
+	"strings"
+
+	"maille/node/rtc"
+	"maille/proto/livekit"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// subscription is one track sent to one local participant.
+type subscription struct {
+	publisher string // identity
+	info      *livekit.TrackInfo
+	relayed   *relayed // nil when the track is published here
+	sub       *rtc.Subscriber
+}
+
+// relayed is a track of another node that clients here watch: received once, fanned
+// out by its relay track.
+type relayed struct {
+	track *track.Track
+	up    Upstream
+	node  string
+	users int
+}
+
+func (rel *relayed) close() {
+	if rel.up != nil {
+		rel.up.Close()
+	}
+	rel.track.Close()
+}
+
+func shortCodec(mime string) string {
+	_, codec, _ := strings.Cut(mime, "/")
+	return strings.ToLower(codec)
+}
+
+// reconcile makes a participant's subscriptions what they should be: the roster's
+// tracks it wants and may have.
+func (r *Room) reconcile(p *Participant) {
+	if p.gone {
+		return
+	}
+	want := make(map[relay.TrackID]bool)
+	for _, m := range r.roster.Members() {
+		if m.Info.Identity == p.identity || m.Hidden {
+			continue
+		}
+		for _, info := range m.Info.Tracks {
+			if facts := m.Tracks[info.Sid]; facts == nil || !p.wants(m, info) {
+				continue
+			}
+			sid := relay.TrackID(info.Sid)
+			want[sid] = true
+			if p.subs[sid] == nil {
+				r.subscribe(p, m, info)
+			}
+		}
+	}
+	for sid, s := range p.subs {
+		if !want[sid] {
+			r.unsubscribe(p, sid, s)
+		}
+	}
+}
+
+// wants says whether the participant asked for a track and may have it.
+func (p *Participant) wants(m *Member, info *livekit.TrackInfo) bool {
+	if !p.info.Permission.CanSubscribe || !permits(m, p, info.Sid) {
+		return false
+	}
+	if chosen, ok := p.choices[info.Sid]; ok {
+		return chosen
+	}
+	return p.autoSubscribe
+}
+
+// permits applies the publisher's SubscriptionPermission.
+func permits(m *Member, p *Participant, sid string) bool {
+	if m.Permission == nil || m.Permission.AllParticipants {
+		return true
+	}
+	for _, t := range m.Permission.TrackPermissions {
+		if t.ParticipantIdentity != p.identity && (t.ParticipantIdentity != "" || t.ParticipantSid != p.info.Sid) {
+			continue
+		}
+		return t.AllTracks || slices.Contains(t.TrackSids, sid)
+	}
+	return false
+}
+
+func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
+	sid := relay.TrackID(info.Sid)
+	s := &subscription{publisher: m.Info.Identity, info: info}
+	var t *track.Track
+	if m.Node == r.env.Self() {
+		if t = r.Origin(sid); t == nil {
+			return
+		}
+	} else {
+		s.relayed = r.pull(m, info)
+		s.relayed.users++
+		t = s.relayed.track
+	}
+	p.subs[sid] = s
+	settings := p.settings[info.Sid]
+	down := rtc.Down{
+		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
+		MaxSpatial: relay.MaxSpatial - 1, MaxTemporal: relay.MaxTemporal - 1,
+	}
+	if settings == nil && p.join.AdaptiveStream {
+		down.MaxSpatial = 0
+	}
+	if settings != nil {
+		down.MaxSpatial, down.MaxTemporal, down.Paused = spatialFor(info, settings), temporalFor(settings.Fps), settings.Disabled
+	}
+	p.work.do(func() {
+		sub, err := p.sub.Subscribe(down, t)
+		r.post(func() { r.subscribed(p, sid, s, sub, err) })
+	})
+}
+
+func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, sub *rtc.Subscriber, err error) {
+	if err != nil {
+		r.log.Warn("subscription failed", "identity", p.identity, "track", sid, "err", err)
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscriptionResponse{SubscriptionResponse: &livekit.SubscriptionResponse{
+			TrackSid: string(sid), Err: livekit.SubscriptionError_SE_CODEC_UNSUPPORTED,
+		}}})
+		return
+	}
+	if p.subs[sid] != s {
+		p.work.do(func() { p.sub.Unsubscribe(sid) })
+		return
+	}
+	s.sub = sub
+	p.applySettings(string(sid))
+}
+
+func (r *Room) unsubscribe(p *Participant, sid relay.TrackID, s *subscription) {
+	delete(p.subs, sid)
+	p.work.do(func() { p.sub.Unsubscribe(sid) })
+	if s.relayed == nil {
+		return
+	}
+	if s.relayed.users--; s.relayed.users == 0 {
+		if r.relayed[sid] == s.relayed {
+			delete(r.relayed, sid)
+		}
+		s.relayed.close()
+	}
+}
+
+// pull returns the relayed track of a far member, asking its node for it the first
+// time: one upstream per track per node.
+func (r *Room) pull(m *Member, info *livekit.TrackInfo) *relayed {
+	sid := relay.TrackID(info.Sid)
+	if rel := r.relayed[sid]; rel != nil {
+		return rel
+	}
+	kind := relay.Video
+	if info.Type == livekit.TrackType_AUDIO {
+		kind = relay.Audio
+	}
+	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), node: m.Node}
+	r.relayed[sid] = rel
+	r.connect(rel)
+	return rel
+}
+
+func (r *Room) connect(rel *relayed) {
+	if rel.up = r.env.Pull(rel.node, r.name, rel.track); rel.up != nil {
+		rel.track.SetSource(rel.up)
+	}
+}
+
+// repull asks anew for every track of a node whose link came back.
+func (r *Room) repull(node string) {
+	for _, rel := range r.relayed {
+		if rel.node != node {
+			continue
+		}
+		if rel.up != nil {
+			rel.up.Close()
+		}
+		r.connect(rel)
+	}
+}
+
+func (p *Participant) applySettings(sid string) {
+	set, s := p.settings[sid], p.subs[relay.TrackID(sid)]
+	if set == nil || s == nil || s.sub == nil {
+		return
+	}
+	spatial, temporal := spatialFor(s.info, set), temporalFor(set.Fps)
+	sub := s.sub
+	p.work.do(func() {
+		sub.Pause(set.Disabled)
+		sub.Select(spatial, temporal)
+	})
+}

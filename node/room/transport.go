@@ -1,0 +1,123 @@
+package room
+
+import (
+	"maille/node/rtc"
+	"maille/proto/livekit"
+	"maille/relay"
+)
+
+// transport hears one peer connection of a participant and hands what it says to
+// the room's loop.
+type transport struct {
+	p      *Participant
+	target livekit.SignalTarget
+}
+
+func (t *transport) post(f func(r *Room, p *Participant)) {
+	r, p := t.p.room, t.p
+	r.post(func() {
+		if !p.gone {
+			f(r, p)
+		}
+	})
+}
+
+func (t *transport) Candidate(initJSON string, final bool) {
+	t.post(func(_ *Room, p *Participant) {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Trickle{Trickle: &livekit.TrickleRequest{
+			CandidateInit: initJSON, Target: t.target, Final: final,
+		}}})
+	})
+}
+
+func (t *transport) Offer(sdp string, id uint32) {
+	t.post(func(_ *Room, p *Participant) {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Offer{Offer: &livekit.SessionDescription{
+			Type: "offer", Sdp: sdp, Id: id, MidToTrackId: mids(p.sub),
+		}}})
+	})
+}
+
+func (t *transport) State(s rtc.State, why error) {
+	t.post(func(r *Room, p *Participant) { r.transportState(p, t.target, s, why) })
+}
+
+func (t *transport) Published(pub rtc.Published) {
+	t.post(func(r *Room, p *Participant) { r.trackStarted(p, pub) })
+}
+
+func (t *transport) Unpublished(sid relay.TrackID) {
+	t.post(func(r *Room, p *Participant) { r.trackStopped(p, sid) })
+}
+
+func (t *transport) Demand(sid relay.TrackID, want relay.LayerSet) {
+	t.post(func(_ *Room, p *Participant) { p.demanded(sid, want) })
+}
+
+func (t *transport) Data(ch rtc.Channel, payload []byte) {
+	if ch == rtc.DataTrack {
+		return
+	}
+	t.post(func(r *Room, p *Participant) { r.publishData(p, ch == rtc.Reliable, payload) })
+}
+
+// offered answers a publisher offer.
+func (p *Participant) offered(d *livekit.SessionDescription) {
+	answer, err := p.pub.SetOffer(d.GetSdp(), d.GetId())
+	if err != nil {
+		p.negotiationFailed(err)
+		return
+	}
+	p.room.post(func() {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Answer{Answer: &livekit.SessionDescription{
+			Type: "answer", Sdp: answer, Id: d.GetId(), MidToTrackId: mids(p.pub),
+		}}})
+	})
+}
+
+// negotiationFailed asks the client to start over: its view and ours no longer match.
+func (p *Participant) negotiationFailed(err error) {
+	p.room.post(func() {
+		p.room.log.Warn("negotiation failed", "identity", p.identity, "err", err)
+		p.room.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+	})
+}
+
+func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc.State, why error) {
+	primary := target == livekit.SignalTarget_SUBSCRIBER
+	switch s {
+	case rtc.Connected:
+		if !primary {
+			return
+		}
+		p.connected = true
+		if p.info.State != livekit.ParticipantInfo_ACTIVE {
+			p.info.State = livekit.ParticipantInfo_ACTIVE
+			r.announce([]*Participant{p})
+			r.log.Info("participant active", "identity", p.identity)
+		}
+	case rtc.Failed:
+		if primary {
+			p.connected = false
+			p.lostAt = r.env.Now()
+		}
+		r.log.Info("media transport lost", "identity", p.identity, "target", target, "err", why)
+		// The client resumes: it restarts ICE on a new socket.
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
+			Reason: livekit.DisconnectReason_CONNECTION_TIMEOUT, Action: livekit.LeaveRequest_RESUME, CanReconnect: true,
+		}}})
+	case rtc.Closed:
+		if why != nil {
+			r.log.Warn("peer connection ended", "identity", p.identity, "err", why)
+			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+		}
+	}
+}
+
+func mids(p *rtc.Peer) map[string]string {
+	out := make(map[string]string)
+	for mid, sid := range p.Mids() {
+		out[mid] = string(sid)
+	}
+	return out
+}
