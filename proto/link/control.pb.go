@@ -250,6 +250,7 @@ type Control struct {
 	//	*Control_Closed
 	//	*Control_Stats
 	//	*Control_Lanes
+	//	*Control_Ended
 	Body          isControl_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,6 +374,15 @@ func (x *Control) GetLanes() *Lanes {
 	return nil
 }
 
+func (x *Control) GetEnded() *Ended {
+	if x != nil {
+		if x, ok := x.Body.(*Control_Ended); ok {
+			return x.Ended
+		}
+	}
+	return nil
+}
+
 type isControl_Body interface {
 	isControl_Body()
 }
@@ -413,6 +423,10 @@ type Control_Lanes struct {
 	Lanes *Lanes `protobuf:"bytes,9,opt,name=lanes,proto3,oneof"`
 }
 
+type Control_Ended struct {
+	Ended *Ended `protobuf:"bytes,10,opt,name=ended,proto3,oneof"`
+}
+
 func (*Control_Demand) isControl_Body() {}
 
 func (*Control_Opened) isControl_Body() {}
@@ -430,6 +444,8 @@ func (*Control_Closed) isControl_Body() {}
 func (*Control_Stats) isControl_Body() {}
 
 func (*Control_Lanes) isControl_Body() {}
+
+func (*Control_Ended) isControl_Body() {}
 
 // The receiver of a track asks for it, or changes what it wants of it. Handles are
 // chosen by the receiver and mean nothing beyond this session.
@@ -836,12 +852,10 @@ func (x *Clock) GetRtp() uint32 {
 	return 0
 }
 
-// Either side ends a stream. The receiver closes what it no longer wants; the
-// sender closes a track that has ended.
+// The receiver no longer wants a stream.
 type Closed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        uint32                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,11 +897,49 @@ func (x *Closed) GetHandle() uint32 {
 	return 0
 }
 
-func (x *Closed) GetReason() string {
+// The sender's track has ended.
+type Ended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint32                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ended) Reset() {
+	*x = Ended{}
+	mi := &file_link_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ended) ProtoMessage() {}
+
+func (x *Ended) ProtoReflect() protoreflect.Message {
+	mi := &file_link_control_proto_msgTypes[11]
 	if x != nil {
-		return x.Reason
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
 	}
-	return ""
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ended.ProtoReflect.Descriptor instead.
+func (*Ended) Descriptor() ([]byte, []int) {
+	return file_link_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Ended) GetHandle() uint32 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
 }
 
 // The sender's counts of one stream, every few seconds, so that the receiver can
@@ -904,7 +956,7 @@ type TrackStats struct {
 
 func (x *TrackStats) Reset() {
 	*x = TrackStats{}
-	mi := &file_link_control_proto_msgTypes[11]
+	mi := &file_link_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +968,7 @@ func (x *TrackStats) String() string {
 func (*TrackStats) ProtoMessage() {}
 
 func (x *TrackStats) ProtoReflect() protoreflect.Message {
-	mi := &file_link_control_proto_msgTypes[11]
+	mi := &file_link_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +981,7 @@ func (x *TrackStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrackStats.ProtoReflect.Descriptor instead.
 func (*TrackStats) Descriptor() ([]byte, []int) {
-	return file_link_control_proto_rawDescGZIP(), []int{11}
+	return file_link_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TrackStats) GetHandle() uint32 {
@@ -970,7 +1022,7 @@ type Lanes struct {
 
 func (x *Lanes) Reset() {
 	*x = Lanes{}
-	mi := &file_link_control_proto_msgTypes[12]
+	mi := &file_link_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1034,7 @@ func (x *Lanes) String() string {
 func (*Lanes) ProtoMessage() {}
 
 func (x *Lanes) ProtoReflect() protoreflect.Message {
-	mi := &file_link_control_proto_msgTypes[12]
+	mi := &file_link_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1047,7 @@ func (x *Lanes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lanes.ProtoReflect.Descriptor instead.
 func (*Lanes) Descriptor() ([]byte, []int) {
-	return file_link_control_proto_rawDescGZIP(), []int{12}
+	return file_link_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Lanes) GetWant() uint32 {
@@ -1028,7 +1080,7 @@ const file_link_control_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x03 \x01(\x06R\asession\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\tR\arefused\"\xbd\x03\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused\"\xe9\x03\n" +
 	"\aControl\x12-\n" +
 	"\x06demand\x18\x01 \x01(\v2\x13.maille.link.DemandH\x00R\x06demand\x12-\n" +
 	"\x06opened\x18\x02 \x01(\v2\x13.maille.link.OpenedH\x00R\x06opened\x120\n" +
@@ -1038,7 +1090,9 @@ const file_link_control_proto_rawDesc = "" +
 	"\x05clock\x18\x06 \x01(\v2\x12.maille.link.ClockH\x00R\x05clock\x12-\n" +
 	"\x06closed\x18\a \x01(\v2\x13.maille.link.ClosedH\x00R\x06closed\x12/\n" +
 	"\x05stats\x18\b \x01(\v2\x17.maille.link.TrackStatsH\x00R\x05stats\x12*\n" +
-	"\x05lanes\x18\t \x01(\v2\x12.maille.link.LanesH\x00R\x05lanesB\x06\n" +
+	"\x05lanes\x18\t \x01(\v2\x12.maille.link.LanesH\x00R\x05lanes\x12*\n" +
+	"\x05ended\x18\n" +
+	" \x01(\v2\x12.maille.link.EndedH\x00R\x05endedB\x06\n" +
 	"\x04body\"e\n" +
 	"\x06Demand\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\rR\x06handle\x12+\n" +
@@ -1064,10 +1118,11 @@ const file_link_control_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\rR\x06handle\x12\x18\n" +
 	"\aspatial\x18\x02 \x01(\rR\aspatial\x12\x10\n" +
 	"\x03ntp\x18\x03 \x01(\x06R\x03ntp\x12\x10\n" +
-	"\x03rtp\x18\x04 \x01(\aR\x03rtp\"8\n" +
+	"\x03rtp\x18\x04 \x01(\aR\x03rtp\" \n" +
 	"\x06Closed\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\rR\x06handle\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"h\n" +
+	"\x06handle\x18\x01 \x01(\rR\x06handle\"\x1f\n" +
+	"\x05Ended\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\rR\x06handle\"h\n" +
 	"\n" +
 	"TrackStats\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\rR\x06handle\x12\x18\n" +
@@ -1090,7 +1145,7 @@ func file_link_control_proto_rawDescGZIP() []byte {
 }
 
 var file_link_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_link_control_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_link_control_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_link_control_proto_goTypes = []any{
 	(Hello_Kind)(0),    // 0: maille.link.Hello.Kind
 	(*Hello)(nil),      // 1: maille.link.Hello
@@ -1104,8 +1159,9 @@ var file_link_control_proto_goTypes = []any{
 	(*Resend)(nil),     // 9: maille.link.Resend
 	(*Clock)(nil),      // 10: maille.link.Clock
 	(*Closed)(nil),     // 11: maille.link.Closed
-	(*TrackStats)(nil), // 12: maille.link.TrackStats
-	(*Lanes)(nil),      // 13: maille.link.Lanes
+	(*Ended)(nil),      // 12: maille.link.Ended
+	(*TrackStats)(nil), // 13: maille.link.TrackStats
+	(*Lanes)(nil),      // 14: maille.link.Lanes
 }
 var file_link_control_proto_depIdxs = []int32{
 	0,  // 0: maille.link.Hello.kind:type_name -> maille.link.Hello.Kind
@@ -1116,14 +1172,15 @@ var file_link_control_proto_depIdxs = []int32{
 	9,  // 5: maille.link.Control.resend:type_name -> maille.link.Resend
 	10, // 6: maille.link.Control.clock:type_name -> maille.link.Clock
 	11, // 7: maille.link.Control.closed:type_name -> maille.link.Closed
-	12, // 8: maille.link.Control.stats:type_name -> maille.link.TrackStats
-	13, // 9: maille.link.Control.lanes:type_name -> maille.link.Lanes
-	5,  // 10: maille.link.Demand.track:type_name -> maille.link.TrackRef
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 8: maille.link.Control.stats:type_name -> maille.link.TrackStats
+	14, // 9: maille.link.Control.lanes:type_name -> maille.link.Lanes
+	12, // 10: maille.link.Control.ended:type_name -> maille.link.Ended
+	5,  // 11: maille.link.Demand.track:type_name -> maille.link.TrackRef
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_link_control_proto_init() }
@@ -1141,6 +1198,7 @@ func file_link_control_proto_init() {
 		(*Control_Closed)(nil),
 		(*Control_Stats)(nil),
 		(*Control_Lanes)(nil),
+		(*Control_Ended)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1148,7 +1206,7 @@ func file_link_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_control_proto_rawDesc), len(file_link_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

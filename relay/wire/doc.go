@@ -19,11 +19,10 @@ type Type uint8
 
 const (
 	TypeMedia  Type = 1 // a bundle of frames
-	TypeRepair Type = 2 // a bundle of frames sent again, on request
-	TypeReport Type = 3 // arrivals, from receiver to sender
-	TypeAsk    Type = 4 // sequence numbers the receiver misses
-	TypeProbe  Type = 5 // liveness, answered at once by TypeEcho
-	TypeEcho   Type = 6
+	TypeReport Type = 2 // arrivals, from receiver to sender
+	TypeAsk    Type = 3 // sequence numbers the receiver misses
+	TypeProbe  Type = 4 // liveness, answered at once by TypeEcho
+	TypeEcho   Type = 5
 )
 
 // Errors of the decoders. They carry no context: a caller counts them.

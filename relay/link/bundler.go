@@ -1,0 +1,222 @@
+package link
+
+import (
+	"time"
+
+	"maille/relay"
+	"maille/relay/wire"
+)
+
+// bundler holds what the bundling goroutine works with.
+type bundler struct {
+	s     *Session
+	from  int   // where the search for a lane begins, so that equals take turns
+	held  entry // what can wait and did not fit the last bundle; held.p nil when none
+	audio entry // likewise audio
+	// tail is the second half of a split packet, tailP the packet it aliases; nil when
+	// none.
+	tail  wire.Frame
+	tailP *relay.Packet
+}
+
+// bundle sends what is queued: everything that waits now goes into as few datagrams
+// as fit; nothing waits for more to come.
+func (s *Session) bundle() {
+	b := &bundler{s: s}
+	defer b.release()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.queue.ready:
+		case <-timer.C:
+		}
+		for s.ctx.Err() == nil {
+			wait, more := b.step(relay.Now())
+			if !more {
+				timer.Reset(wait)
+				break
+			}
+		}
+	}
+}
+
+// idleWait is how long the bundler sleeps when only a new packet can wake it.
+const idleWait = time.Hour
+
+// step sends one datagram if it can. Otherwise it tells how long to wait.
+func (b *bundler) step(now int64) (wait time.Duration, more bool) {
+	s := b.s
+	lanes := s.lanes.all()
+	if len(lanes) == 0 {
+		return idleWait, false
+	}
+	urgent, free, delay := b.pick(lanes, now)
+	audio := b.nextAudio()
+	target := free
+	if audio.p != nil {
+		target = urgent
+	}
+	if target == nil {
+		if audio.p != nil {
+			audio.out.drop(audio, relay.DropSend) // every lane is stuck
+			return 0, true
+		}
+		if b.held.p == nil && b.tailP == nil && !s.queue.waiting() {
+			return idleWait, false
+		}
+		return max(time.Duration(delay), time.Millisecond), false
+	}
+	bundle := wire.NewBundle(newDatagram(), wire.TypeMedia)
+	for ; audio.p != nil; audio = b.nextAudio() {
+		if !b.add(&bundle, audio) {
+			b.audio = audio
+			break
+		}
+	}
+	if free != nil {
+		target = free
+		b.fill(&bundle, now)
+	}
+	if bundle.Frames() == 0 {
+		freeDatagram(bundle.Seal(0))
+		return idleWait, false
+	}
+	b.launch(&bundle, target, now)
+	return 0, true
+}
+
+func (b *bundler) nextAudio() entry {
+	if e := b.audio; e.p != nil {
+		b.audio = entry{}
+		return e
+	}
+	e, _ := b.s.queue.popUrgent()
+	return e
+}
+
+// fill adds what can wait, as far as it fits.
+func (b *bundler) fill(bundle *wire.Bundle, now int64) {
+	if b.tailP != nil {
+		if !bundle.Add(&b.tail) {
+			return
+		}
+		b.endTail()
+	}
+	if b.held.p != nil {
+		if !b.add(bundle, b.held) {
+			return
+		}
+		b.held = entry{}
+	}
+	late := func(e entry) { e.out.drop(e, relay.DropQueueFull) }
+	for b.tailP == nil && !bundle.Full() {
+		e, ok := b.s.queue.pop(now, late)
+		if !ok {
+			return
+		}
+		if !b.add(bundle, e) {
+			b.held = e
+			return
+		}
+	}
+}
+
+// add puts a packet into the bundle, the first half of it if it is too large for any,
+// and lets go of it; false if it does not fit.
+func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
+	var f wire.Frame
+	f.From(e.p, e.out.handle)
+	f.Prev, f.HasPrev = e.prev, e.hasPrev
+	if wire.MaxDatagram-bundle.Len() < f.Size(false)+maxNoted && bundle.Frames() > 0 {
+		return false
+	}
+	if !e.repair {
+		f.Prev, f.HasPrev, f.HasSSRC = e.out.note(e.p)
+	}
+	if f.HasSSRC && f.HasPrev && !f.Fits() {
+		f.HasSSRC = false // only the first of a stream is split for it
+		e.out.oweSSRC(e.p.Encoding)
+	}
+	if f.Fits() {
+		if !bundle.Add(&f) {
+			return false
+		}
+		e.out.count(e)
+		e.p.Release()
+		return true
+	}
+	first, second := f.Split()
+	if !bundle.Add(&first) {
+		return false
+	}
+	e.out.count(e)
+	b.tail, b.tailP = second, e.p
+	return true
+}
+
+// maxNoted is what the chain may add to a frame's size: prev and SSRC.
+const maxNoted = 2 + 4
+
+func (o *outStream) count(e entry) {
+	if e.repair {
+		return
+	}
+	o.packets.Add(1)
+	o.bytes.Add(uint64(len(e.p.Payload)))
+}
+
+func (b *bundler) endTail() {
+	b.tailP.Release()
+	b.tail, b.tailP = wire.Frame{}, nil
+}
+
+func (b *bundler) release() {
+	for _, p := range []*relay.Packet{b.held.p, b.audio.p, b.tailP} {
+		if p != nil {
+			p.Release()
+		}
+	}
+}
+
+// pick finds the lane that audio takes, which may be in debt, and the least loaded one
+// that has room for what can wait, nil if none. delay is when to look again.
+func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int64) {
+	b.from++
+	delay = int64(10 * time.Millisecond)
+	var bestUrgent, bestFree float64
+	for i := range lanes {
+		l := lanes[(b.from+i)%len(lanes)]
+		l.refresh(now)
+		l.bucket.advance(now)
+		if len(l.out) < laneQueue-1 {
+			if load := l.bucket.tokens / l.bucket.rate; urgent == nil || load > bestUrgent {
+				urgent, bestUrgent = l, load
+			}
+		}
+		if l.free() {
+			if room := l.bucket.tokens / l.bucket.burst; free == nil || room > bestFree {
+				free, bestFree = l, room
+			}
+		} else if w := l.bucket.wait(); w > 0 {
+			delay = min(delay, w)
+		}
+	}
+	return urgent, free, delay
+}
+
+// launch gives the bundle to the lane.
+func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
+	s := b.s
+	size := bundle.Len() + overhead
+	d := bundle.Seal(s.sent.note(l, size, now))
+	l.bucket.take(size)
+	s.counters.sent.datagrams.Add(1)
+	s.counters.sent.bytes.Add(uint64(len(d)))
+	s.counters.sent.packets.Add(uint64(bundle.Frames()))
+	if !l.offer(d) {
+		s.counters.drops.Add(relay.DropSend)
+	}
+}

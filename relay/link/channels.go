@@ -1,0 +1,168 @@
+package link
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/quic-go/quic-go"
+
+	"maille/relay"
+
+	linkpb "maille/proto/link"
+)
+
+// channels are the ordered channels this side sends on, and the names the peer does.
+type channels struct {
+	mu   sync.Mutex // guards the fields below
+	out  map[string]*channel
+	in   map[string]bool
+	done bool
+}
+
+// channel is one ordered channel to the peer: a stream, opened with the first message.
+type channel struct {
+	name    string
+	stream  *quic.SendStream // only its writer touches it
+	pending [][]byte
+	bytes   int
+	writing bool // a goroutine is sending
+}
+
+func (c *channels) init() {
+	c.out, c.in = make(map[string]*channel), make(map[string]bool)
+}
+
+// Send queues a message on a named channel, which opens with its first message. It
+// never blocks and takes over msg. Messages of one channel arrive in order, each once,
+// for as long as the session lives; a new session starts with nothing, so callers send
+// snapshots on Handler.Up.
+//
+// When the peer leaves more than 8 MB or 4,096 messages of a channel undrained, Send
+// returns ErrFull and the session ends: whatever was thrown away instead would be
+// missed for good. The snapshots of the next session repair it.
+func (s *Session) Send(name string, msg []byte) error {
+	if len(msg) > maxMessage || name == "" || len(name) > maxName {
+		return ErrTooLarge
+	}
+	cs := &s.channels
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if s.ctx.Err() != nil || cs.done {
+		return ErrClosed
+	}
+	c := cs.out[name]
+	if c == nil {
+		if len(cs.out) >= maxChannels {
+			return ErrFull
+		}
+		c = &channel{name: name}
+		cs.out[name] = c
+	}
+	if len(c.pending) >= channelQueue || c.bytes+len(msg) > channelBytes {
+		s.end(ErrFull)
+		return ErrFull
+	}
+	c.pending = append(c.pending, msg)
+	c.bytes += len(msg)
+	if !c.writing {
+		c.writing = true
+		s.wg.Go(func() { s.drain(c) })
+	}
+	return nil
+}
+
+// drain sends what is queued and ends; the next Send starts it again.
+func (s *Session) drain(c *channel) {
+	for {
+		s.channels.mu.Lock()
+		batch := c.pending
+		c.pending, c.bytes = nil, 0
+		if len(batch) == 0 {
+			c.writing = false
+			s.channels.mu.Unlock()
+			return
+		}
+		s.channels.mu.Unlock()
+		if err := s.write(c, batch); err != nil {
+			s.fail(err)
+			return
+		}
+	}
+}
+
+func (s *Session) write(c *channel, batch [][]byte) error {
+	if c.stream == nil {
+		stream, err := s.conn.OpenUniStreamSync(s.ctx)
+		if err != nil {
+			return err
+		}
+		c.stream = stream
+		if err := writeMessage(stream, &linkpb.Hello{Kind: linkpb.Hello_KIND_CHANNEL, Channel: c.name}); err != nil {
+			return err
+		}
+	}
+	var head []byte
+	for _, msg := range batch {
+		head = appendLength(head[:0], len(msg))
+		if _, err := c.stream.Write(head); err != nil {
+			return err
+		}
+		if _, err := c.stream.Write(msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close lets no writer start any more.
+func (c *channels) close() {
+	c.mu.Lock()
+	c.done = true
+	c.mu.Unlock()
+}
+
+// acceptChannels reads every channel the peer opens, one goroutine each.
+func (s *Session) acceptChannels() {
+	for {
+		stream, err := s.conn.AcceptUniStream(s.ctx)
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		s.wg.Go(func() { s.readChannel(stream) })
+	}
+}
+
+func (s *Session) readChannel(stream *quic.ReceiveStream) {
+	name, err := s.openChannel(stream)
+	for err == nil {
+		var msg []byte
+		if msg, err = readFrame(stream, maxMessage); err == nil {
+			s.heard.Store(relay.Now())
+			s.e.cfg.Handler.Message(s, name, msg)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = ErrProtocol // channels stay open as long as the session
+	}
+	s.fail(err)
+}
+
+func (s *Session) openChannel(stream *quic.ReceiveStream) (string, error) {
+	hello := new(linkpb.Hello)
+	if err := readMessage(stream, maxHello, hello); err != nil {
+		return "", err
+	}
+	if hello.Kind != linkpb.Hello_KIND_CHANNEL || hello.Channel == "" || len(hello.Channel) > maxName {
+		return "", ErrProtocol
+	}
+	cs := &s.channels
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.in[hello.Channel] || len(cs.in) >= maxChannels {
+		return "", ErrProtocol // a second stream would break the order
+	}
+	cs.in[hello.Channel] = true
+	return hello.Channel, nil
+}

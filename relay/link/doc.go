@@ -1,0 +1,123 @@
+// Package link is a session to one peer node: media in datagrams over several QUIC
+// connections ("lanes"), and ordered channels over a further one for everything else.
+//
+// A node asks its peer for a track with Session.Pull; the peer attaches the session to
+// that track as one more relay.Sink and its packets come out of the asking node's own
+// track. Sending is a bounded queue, one goroutine that bundles what is queued, and
+// the least loaded lane; receiving is a loop per lane. All connections of an endpoint
+// share one UDP socket. What travels on the ordered channels is not this package's
+// business.
+//
+// Goroutines: an endpoint owns its accept loop and one loop per peer it dials. A
+// session owns its control reader and writer, one reader per channel the peer opened
+// and one writer per channel with something to send, the upkeep (probes, reports,
+// repair requests), the bundler, the lane dialer, and two per lane. They all end
+// before Handler.Down is called, and before Close returns.
+package link
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// ALPN is the protocol name in the TLS handshake between nodes.
+const ALPN = "maille-link/1"
+
+// version is the one version of the messages that this code speaks.
+const version = 1
+
+// Limits. Each bounds what a peer, even a compromised one, can make this node hold.
+const (
+	maxStreams     = 8192    // tracks pulled over one session in one direction
+	maxChannels    = 4096    // ordered channels in one direction; a room needs one
+	maxMessage     = 4 << 20 // one message on a channel: a roster of 150 with metadata
+	maxControl     = 64 << 10
+	maxHello       = 4 << 10
+	maxName        = 256
+	maxPath        = 4   // nodes a request came through; three hops during a reroute
+	maxHandshakes  = 256 // accepted connections whose hello has not arrived
+	channelBytes   = 8 << 20
+	channelQueue   = 4096 // messages
+	controlQueue   = 8192 // messages: a demand, a clock and a keyframe per stream of a big room
+	maxLanes       = 64
+	handshakeAfter = 5 * time.Second
+)
+
+// Liveness. Gossip cannot see that one path is cut, so a session finds out itself.
+const (
+	probeEvery = 200 * time.Millisecond
+	downAfter  = time.Second
+)
+
+// Config is what an endpoint needs. Self, Conn, TLS and Handler are required.
+type Config struct {
+	// Self is this node's name, as in its certificate.
+	Self string
+	// Conn carries all links. The endpoint reads it until Close; the caller closes it
+	// afterwards.
+	Conn    net.PacketConn
+	TLS     Identity
+	Handler Handler
+	Log     *slog.Logger
+	// Lanes is how many lanes a session starts with; 0 means 4.
+	Lanes int
+	// MaxLanes bounds what a session grows to; 0 means 64. Equal to Lanes, the number is
+	// fixed.
+	MaxLanes int
+}
+
+// Identity gives TLS configurations that require and verify the other side's
+// certificate, and reads the node name out of it.
+type Identity interface {
+	ServerTLS(alpn ...string) *tls.Config
+	ClientTLS(peer string, alpn ...string) *tls.Config
+	PeerName(tls.ConnectionState) (string, error)
+}
+
+// Handler is told what happens on sessions. For one session, Up comes first and
+// returns before anything else is called, Down comes last and after everything else
+// returned; for one peer, the Down of a session comes before the Up of the next. No
+// method may wait for the session to end.
+type Handler interface {
+	Up(s *Session)
+	// Down tells that the session and every Upstream of it has ended.
+	Down(s *Session, err error)
+	// Message hands over one message. Calls for one channel come in the order they were
+	// sent, calls for several channels at the same time. msg belongs to the callee.
+	Message(s *Session, channel string, msg []byte)
+	// Serve finds the track a peer asks for. An error refuses it; its text reaches the
+	// peer.
+	Serve(s *Session, ref TrackRef) (*track.Track, error)
+}
+
+// TrackRef names a track and says how the request for it came here.
+type TrackRef struct {
+	Room string
+	ID   relay.TrackID
+	// Path lists the nodes that forward the request, the asking one last. Pull appends
+	// this node; a node that finds itself in the list refuses, so no loop can form.
+	Path []string
+}
+
+// Reasons for which sessions and upstreams end.
+var (
+	ErrClosed    = errors.New("link: closed")
+	ErrSilent    = errors.New("link: peer silent")
+	ErrReplaced  = errors.New("link: replaced by a newer session")
+	ErrForgotten = errors.New("link: peer forgotten")
+	// ErrFull ends a session whose peer does not take what it is sent: what would have
+	// to be thrown away is state, and only a new session's snapshots restore it.
+	ErrFull     = errors.New("link: peer does not drain its channel")
+	ErrProtocol = errors.New("link: protocol violation")
+	ErrTooLarge = errors.New("link: message too large")
+	// ErrRefused ends an upstream that the peer refused; the wrapping error says why.
+	ErrRefused = errors.New("link: refused by peer")
+	// ErrEnded ends an upstream whose track has ended at the peer.
+	ErrEnded = errors.New("link: track ended")
+)

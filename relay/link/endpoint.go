@@ -1,0 +1,214 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"maille/relay/wire"
+)
+
+// Endpoint keeps the sessions of one node over one socket.
+type Endpoint struct {
+	cfg       Config
+	log       *slog.Logger
+	transport *quic.Transport
+	listener  *quic.Listener
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	wg        sync.WaitGroup
+	refused   refusals
+	pending   atomic.Int32 // accepted connections without a hello
+
+	mu       sync.Mutex // guards the fields below
+	peers    map[string]*peer
+	sessions map[string]*Session
+	closed   bool
+}
+
+// peer is one that Peer was called for.
+type peer struct {
+	addr   string
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// quicConfig holds for control connections and lanes alike. A datagram of
+// wire.MaxDatagram bytes fits the first packet size beside an acknowledgement, and
+// packets never grow: probing for a larger MTU would gain nothing.
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		EnableDatagrams:            true,
+		InitialPacketSize:          wire.MaxDatagram + 80,
+		DisablePathMTUDiscovery:    true,
+		HandshakeIdleTimeout:       handshakeAfter,
+		MaxIdleTimeout:             10 * time.Second,
+		KeepAlivePeriod:            2 * time.Second,
+		MaxIncomingStreams:         2, // a connection's first stream, and one that is refused
+		MaxIncomingUniStreams:      maxChannels,
+		MaxStreamReceiveWindow:     maxMessage,
+		MaxConnectionReceiveWindow: 4 * maxMessage,
+	}
+}
+
+// Listen starts an endpoint on cfg.Conn.
+func Listen(cfg Config) (*Endpoint, error) {
+	if cfg.Self == "" || cfg.Conn == nil || cfg.TLS == nil || cfg.Handler == nil {
+		return nil, errors.New("link: config lacks Self, Conn, TLS or Handler")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Lanes <= 0 {
+		cfg.Lanes = 4
+	}
+	if cfg.MaxLanes <= 0 || cfg.MaxLanes > maxLanes {
+		cfg.MaxLanes = maxLanes
+	}
+	cfg.Lanes = min(cfg.Lanes, cfg.MaxLanes)
+	e := &Endpoint{
+		cfg: cfg, log: cfg.Log.With("plane", "link"),
+		peers: make(map[string]*peer), sessions: make(map[string]*Session),
+	}
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: 4, ConnContext: e.watchHandshake}
+	var err error
+	e.listener, err = e.transport.Listen(cfg.TLS.ServerTLS(ALPN), quicConfig())
+	if err != nil {
+		e.cancel(err)
+		return nil, fmt.Errorf("link: listen: %w", err)
+	}
+	e.wg.Go(e.accept)
+	return e, nil
+}
+
+// Peer keeps a session to the named node until Forget. The node with the lower name
+// dials; the other waits, and addr is not used. Calling it again with another address
+// replaces the address. Sessions of certified peers are accepted without Peer too.
+func (e *Endpoint) Peer(name, addr string) {
+	if name >= "" && name <= e.cfg.Self {
+		return // the peer dials, or it is ourselves
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	if p := e.peers[name]; p != nil {
+		if p.addr == addr {
+			return
+		}
+		p.cancel()
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	p := &peer{addr: addr, cancel: cancel, done: make(chan struct{})}
+	after := e.peers[name]
+	e.peers[name] = p
+	e.wg.Go(func() {
+		defer close(p.done)
+		if after != nil {
+			<-after.done
+		}
+		e.keep(ctx, name, addr)
+	})
+}
+
+// Forget ends the session to the named node, if any, and keeps none from now on.
+func (e *Endpoint) Forget(name string) {
+	e.mu.Lock()
+	p, s := e.peers[name], e.sessions[name]
+	delete(e.peers, name)
+	e.mu.Unlock()
+	if p != nil {
+		p.cancel()
+	}
+	if s != nil {
+		s.end(ErrForgotten)
+	}
+}
+
+// Session returns the live session to the named node, or nil.
+func (e *Endpoint) Session(name string) *Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sessions[name]
+}
+
+// Sessions returns the live sessions, in no order.
+func (e *Endpoint) Sessions() []*Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*Session, 0, len(e.sessions))
+	for _, s := range e.sessions {
+		out = append(out, s)
+	}
+	return out
+}
+
+// Refused counts connections that were turned away, by reason.
+func (e *Endpoint) Refused() map[string]uint64 { return e.refused.snapshot() }
+
+// Addr is the local address.
+func (e *Endpoint) Addr() net.Addr { return e.transport.Conn.LocalAddr() }
+
+// Close ends every session, waits for every goroutine, and lets go of the socket
+// without closing it.
+func (e *Endpoint) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel(ErrClosed)
+	err := e.listener.Close()
+	e.wg.Wait()
+	return errors.Join(err, e.transport.Close())
+}
+
+// admit makes s the session of its peer once an older one is down. It fails when the
+// endpoint closes meanwhile.
+func (e *Endpoint) admit(s *Session) error {
+	for {
+		e.mu.Lock()
+		old := e.sessions[s.peer]
+		if e.closed {
+			e.mu.Unlock()
+			return ErrClosed
+		}
+		if old == nil {
+			e.sessions[s.peer] = s
+			e.mu.Unlock()
+			return nil
+		}
+		e.mu.Unlock()
+		old.end(ErrReplaced)
+		<-old.downed
+	}
+}
+
+func (e *Endpoint) discharge(s *Session) {
+	e.mu.Lock()
+	if e.sessions[s.peer] == s {
+		delete(e.sessions, s.peer)
+	}
+	e.mu.Unlock()
+	close(s.downed)
+}
+
+// lookup finds the session a lane belongs to.
+func (e *Endpoint) lookup(peer string, id uint64) *Session {
+	s := e.Session(peer)
+	if s == nil || s.id != id {
+		return nil
+	}
+	return s
+}

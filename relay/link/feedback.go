@@ -1,0 +1,158 @@
+package link
+
+import (
+	"sync"
+	"time"
+
+	"maille/relay/wire"
+)
+
+// reportEvery is how often arrivals are reported while there are any. A report costs
+// a datagram of some 150 bytes; the estimate wants several per round trip.
+const reportEvery = int64(25 * time.Millisecond)
+
+// sendFeedback sends the report and the repair requests that are due, and returns when
+// to come again.
+func (s *Session) sendFeedback(now int64) (next int64) {
+	next = never
+	if at := s.arrivals.due(); at <= now {
+		var buf [wire.MaxReport]wire.Arrival
+		base, list := s.arrivals.take(buf[:0], now)
+		for len(list) > 0 {
+			b, n := wire.AppendReport(newDatagram(), base, list)
+			s.urgent(b)
+			base, list = base+uint16(n), list[n:]
+		}
+	} else {
+		next = at
+	}
+	return min(next, s.sendAsks(now))
+}
+
+// sendAsks asks for the gaps that are due, in as few datagrams as hold them.
+func (s *Session) sendAsks(now int64) (next int64) {
+	next = never
+	var buf [wire.MaxGaps]wire.Gap
+	gaps := buf[:0]
+	flush := func() {
+		if len(gaps) > 0 {
+			s.counters.asks.Add(uint64(len(gaps)))
+			s.urgent(wire.AppendAsk(newDatagram(), gaps))
+			gaps = gaps[:0]
+		}
+	}
+	s.gapped = s.ins.takeGaps(s.gapped)
+	for _, u := range s.gapped {
+		u.gapped.Store(false)
+		soonest := never
+		for enc := range u.in {
+			in := &u.in[enc]
+			in.Lock()
+			if in.chain != nil {
+				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, count uint8) {
+					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Count: count})
+					if len(gaps) == cap(gaps) {
+						flush()
+					}
+				}))
+			}
+			in.Unlock()
+		}
+		if soonest < never {
+			s.ins.keepGap(u)
+			next = min(next, soonest)
+		}
+	}
+	flush()
+	return next
+}
+
+// urgent sends a datagram of feedback on the next lane that is not stuck, or on the
+// control connection before there are lanes. Feedback is small and does not wait.
+func (s *Session) urgent(b []byte) {
+	lanes := s.lanes.all()
+	s.turn++
+	for i := range lanes {
+		if l := lanes[(s.turn+i)%len(lanes)]; len(l.out) == 0 {
+			l.offer(b)
+			return
+		}
+	}
+	s.control.offer(b)
+}
+
+// arrivalLog is what came since the reports before last, by link sequence.
+type arrivalLog struct {
+	mu     sync.Mutex // guards the fields below
+	ring   [2 * wire.MaxReport]arrival
+	newest uint16
+	begun  bool
+	fresh  bool      // something came since the last report
+	at     int64     // when the next report is due
+	froms  [2]uint16 // where the last two reports ended
+}
+
+type arrival struct {
+	seq uint16
+	got bool
+	at  uint32
+}
+
+// note records a datagram; wake tells that a report is now due which was not before.
+func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.begun {
+		a.begun, a.newest, a.froms, a.at = true, seq, [2]uint16{seq, seq}, now
+	}
+	if int16(seq-a.newest) > 0 {
+		// Slots skipped over hold what is a turn old.
+		for q := a.newest + 1; q != seq && seq-q < uint16(len(a.ring)); q++ {
+			a.ring[int(q)%len(a.ring)] = arrival{seq: q}
+		}
+		a.newest = seq
+	}
+	a.ring[int(seq)%len(a.ring)] = arrival{seq: seq, got: true, at: uint32(now / wire.Tick)}
+	wake = !a.fresh
+	if wake {
+		a.fresh = true
+		a.at = max(a.at, now+reportEvery/5)
+	}
+	return wake
+}
+
+func (a *arrivalLog) due() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.fresh {
+		return never
+	}
+	return a.at
+}
+
+// take returns what the next report says: everything since the report before the last,
+// so that one lost report loses nothing.
+func (a *arrivalLog) take(dst []wire.Arrival, now int64) (base uint16, list []wire.Arrival) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	base = a.froms[0]
+	if n := a.newest - base; n >= wire.MaxReport {
+		base = a.newest - wire.MaxReport + 1
+	}
+	list = dst[:0]
+	for q := base; ; q++ {
+		e := a.ring[int(q)%len(a.ring)]
+		list = append(list, wire.Arrival{Got: e.got && e.seq == q, At: e.at})
+		if q == a.newest {
+			break
+		}
+	}
+	for i := range list {
+		if !list[i].Got {
+			list[i].At = 0
+		}
+	}
+	a.froms = [2]uint16{a.froms[1], a.newest + 1}
+	a.fresh, a.at = false, now+reportEvery
+	return base, list
+}

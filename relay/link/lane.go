@@ -1,0 +1,139 @@
+package link
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"maille/relay"
+	"maille/relay/wire"
+)
+
+// laneQueue is what may wait for a lane's goroutine. It stays empty unless quic-go's
+// own queue of 32 is full and blocks; a lane with something waiting is not chosen.
+const laneQueue = 4
+
+// lane is one QUIC connection that carries datagrams.
+type lane struct {
+	s    *Session
+	conn *quic.Conn
+	out  chan []byte
+
+	// flying counts bytes handed over and not yet reported as arrived or lost.
+	flying atomic.Int64
+
+	// Pacing, touched by the bundler only.
+	bucket bucket
+	polled int64 // when the connection's statistics were last read
+	window float64
+}
+
+var datagrams = sync.Pool{New: func() any { return new([wire.MaxDatagram]byte) }}
+
+// newDatagram returns an empty buffer with room for one datagram.
+func newDatagram() []byte { return datagrams.Get().(*[wire.MaxDatagram]byte)[:0] }
+
+func freeDatagram(b []byte) { datagrams.Put((*[wire.MaxDatagram]byte)(b[:wire.MaxDatagram])) }
+
+func newLane(s *Session, conn *quic.Conn) *lane {
+	now := relay.Now()
+	l := &lane{s: s, conn: conn, out: make(chan []byte, laneQueue), polled: now - pollEvery}
+	l.bucket.at = now
+	return l
+}
+
+// start runs the lane's goroutines. The caller makes sure that the session has not
+// begun to wait for them.
+func (l *lane) start() {
+	l.s.wg.Go(l.send)
+	l.s.wg.Go(l.receive)
+}
+
+// offer hands a datagram from newDatagram to the lane, without blocking; false when
+// the lane is stuck and the datagram is gone.
+func (l *lane) offer(b []byte) bool {
+	select {
+	case l.out <- b:
+		return true
+	default:
+		freeDatagram(b)
+		return false
+	}
+}
+
+func (l *lane) send() {
+	for {
+		select {
+		case <-l.conn.Context().Done():
+			return
+		case b := <-l.out:
+			// Blocks while the congestion window is shut; copies b.
+			err := l.conn.SendDatagram(b)
+			freeDatagram(b)
+			if err != nil {
+				l.s.counters.drops.Add(relay.DropSend)
+			}
+		}
+	}
+}
+
+func (l *lane) receive() {
+	ctx := l.conn.Context()
+	for {
+		b, err := l.conn.ReceiveDatagram(ctx)
+		if err != nil {
+			l.s.lost(l, err)
+			return
+		}
+		l.s.receive(l, b, relay.Now())
+	}
+}
+
+// lost takes a lane out of use; losing the control connection ends the session.
+func (s *Session) lost(l *lane, err error) {
+	if l == s.control {
+		s.fail(err)
+		return
+	}
+	s.lanes.remove(l)
+}
+
+// pollEvery is how old a lane's window and round trip may be.
+const pollEvery = int64(5 * time.Millisecond)
+
+// refresh reads the congestion window and sets the pace from it.
+func (l *lane) refresh(now int64) {
+	if now-l.polled < pollEvery {
+		return
+	}
+	l.polled = now
+	st := l.conn.ConnectionStats()
+	rtt := st.SmoothedRTT
+	if rtt <= 0 {
+		rtt = 100 * time.Millisecond
+	}
+	l.window = float64(st.CongestionWindow)
+	l.bucket.set(overdrive*l.window/rtt.Seconds(), laneBurst, now)
+}
+
+// free tells whether the lane may take a datagram that can wait.
+func (l *lane) free() bool {
+	return len(l.out) == 0 && l.bucket.tokens > 0 && float64(l.flying.Load()) < flyingMax*l.window+flyingSlack
+}
+
+const (
+	// overdrive fills the congestion window a little faster than it empties: below
+	// 1.0 it is never full, and a window that is never full does not grow.
+	overdrive = 1.05
+	// overhead is what QUIC, its frame and its tag add to a datagram, for pacing.
+	overhead = 28
+	// laneBurst lets a lane send this much at once after a pause.
+	laneBurst = 4 * wire.MaxDatagram
+	// A lane with more in flight than its window holds has the rest queued inside
+	// quic-go, where it can neither be dropped nor overtaken. Reports are up to two
+	// report intervals old, hence the slack.
+	flyingMax   = 1.5
+	flyingSlack = 8 * wire.MaxDatagram
+)

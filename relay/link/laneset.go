@@ -1,0 +1,163 @@
+package link
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	linkpb "maille/proto/link"
+)
+
+// laneSet holds a session's lanes. Readers take the slice as it is.
+type laneSet struct {
+	list  atomic.Pointer[[]*lane] // written under mu
+	mu    sync.Mutex              // guards the fields below
+	own   int                     // lanes this side wants
+	peers int                     // lanes the peer wants
+	ended bool
+	// changed wakes the dialer: a lane was lost or more are wanted.
+	changed chan struct{}
+}
+
+func (ls *laneSet) init(lanes int) {
+	ls.own = lanes
+	ls.list.Store(new([]*lane))
+	ls.changed = make(chan struct{}, 1)
+}
+
+func (ls *laneSet) all() []*lane { return *ls.list.Load() }
+
+// addLane makes conn a lane of the session; false when it has enough or is ending.
+func (s *Session) addLane(conn *quic.Conn) bool {
+	ls := &s.lanes
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.ended || len(ls.all()) >= maxLanes {
+		return false
+	}
+	l := newLane(s, conn)
+	list := append(slices.Clone(ls.all()), l)
+	ls.list.Store(&list)
+	l.start()
+	s.queue.wakeAll()
+	return true
+}
+
+func (ls *laneSet) remove(l *lane) {
+	ls.mu.Lock()
+	list := slices.DeleteFunc(slices.Clone(ls.all()), func(o *lane) bool { return o == l })
+	ls.list.Store(&list)
+	ls.mu.Unlock()
+	ls.signal()
+}
+
+func (ls *laneSet) signal() {
+	select {
+	case ls.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wish notes how many lanes the peer wants.
+func (ls *laneSet) wish(n int) {
+	ls.mu.Lock()
+	ls.peers = min(n, maxLanes)
+	ls.mu.Unlock()
+	ls.signal()
+}
+
+// wantLanes sets how many lanes this side wants, and tells the dialing side.
+func (s *Session) wantLanes(n int) {
+	n = min(max(n, 1), s.e.cfg.MaxLanes)
+	s.lanes.mu.Lock()
+	same := s.lanes.own == n
+	s.lanes.own = n
+	s.lanes.mu.Unlock()
+	if same {
+		return
+	}
+	if s.dialer {
+		s.lanes.signal()
+		return
+	}
+	s.tell(&linkpb.Control{Body: &linkpb.Control_Lanes{Lanes: &linkpb.Lanes{Want: uint32(n)}}})
+}
+
+// want is how many lanes there should be.
+func (ls *laneSet) want() int {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return max(ls.own, ls.peers, 1)
+}
+
+// close ends every lane; none is added from now on.
+func (ls *laneSet) close(code quic.ApplicationErrorCode) {
+	ls.mu.Lock()
+	ls.ended = true
+	ls.mu.Unlock()
+	for _, l := range ls.all() {
+		_ = l.conn.CloseWithError(code, "")
+	}
+}
+
+// dialAtOnce bounds the lane handshakes under way: each costs a millisecond of CPU at
+// both ends.
+const dialAtOnce = 8
+
+// dialLanes keeps as many lanes as are wanted. Only the dialing side runs it.
+func (s *Session) dialLanes() {
+	wait := redialMin
+	for {
+		missing := min(s.lanes.want()-len(s.lanes.all()), dialAtOnce)
+		failed := false
+		if missing > 0 {
+			failed = s.dialSome(missing) < missing
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+		if !failed && s.lanes.want() > len(s.lanes.all()) {
+			wait = redialMin
+			continue
+		}
+		var again <-chan time.Time
+		if failed {
+			again = time.After(wait)
+			wait = min(2*wait, redialMax)
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-again:
+		case <-s.lanes.changed:
+		}
+	}
+}
+
+// dialSome dials n lanes at once and returns how many came up.
+func (s *Session) dialSome(n int) int {
+	var up atomic.Int32
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithTimeout(s.ctx, handshakeAfter)
+	defer cancel()
+	for range n {
+		wg.Go(func() {
+			conn, _, err := s.e.greet(ctx, s.peer, s.remote.String(), linkpb.Hello_KIND_LANE, s.id)
+			if err != nil {
+				s.e.log.Debug("lane failed", "peer", s.peer, "err", err)
+				return
+			}
+			if !s.addLane(conn) {
+				_ = conn.CloseWithError(codeClosed, "")
+				return
+			}
+			up.Add(1)
+		})
+	}
+	wg.Wait()
+	return int(up.Load())
+}

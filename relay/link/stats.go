@@ -1,0 +1,97 @@
+package link
+
+import (
+	"sync/atomic"
+	"time"
+
+	"maille/relay"
+)
+
+type counters struct {
+	sent, received struct{ datagrams, packets, bytes atomic.Uint64 }
+	arrived, lost  atomic.Uint64 // of our datagrams, as the peer reports them
+	asks           atomic.Uint64
+	repairMisses   atomic.Uint64
+	refusedPulls   atomic.Uint64
+	drops          relay.Drops
+}
+
+// Stats are a session's counters since it came up.
+type Stats struct {
+	Peer  string
+	RTT   time.Duration
+	Lanes int
+	Sent  Traffic
+	// Received counts what came, duplicates and repairs included.
+	Received Traffic
+	// Arrived and Lost count the datagrams sent, as the peer reported them.
+	Arrived, Lost uint64
+	// Asked counts requests for missing packets; RepairMisses those the peer made that
+	// the ring could not answer; RefusedPulls tracks the peer was refused.
+	Asked, RepairMisses, RefusedPulls uint64
+	Drops                             map[string]uint64
+	Streams                           []StreamStats
+}
+
+// Traffic counts one direction. Bytes are datagram payloads, headers of QUIC and below
+// excluded.
+type Traffic struct{ Datagrams, Packets, Bytes uint64 }
+
+// StreamStats is one track on the session.
+type StreamStats struct {
+	Track, Room string
+	// Outgoing tells that this node sends it.
+	Outgoing       bool
+	Layers         relay.LayerSet
+	Packets, Bytes uint64
+	// Incoming: Lost is what the chain shows missing for good, Repaired what came on
+	// request, Duplicates what came twice. Outgoing: Repaired is what was sent again.
+	Lost, Repaired, Duplicates uint64
+	// Shed is what the sender dropped from its queue.
+	Shed uint64
+}
+
+// Stats returns the counters.
+func (s *Session) Stats() Stats {
+	c := &s.counters
+	st := Stats{
+		Peer: s.peer, RTT: s.RTT(), Lanes: len(s.lanes.all()),
+		Sent:     Traffic{c.sent.datagrams.Load(), c.sent.packets.Load(), c.sent.bytes.Load()},
+		Received: Traffic{c.received.datagrams.Load(), c.received.packets.Load(), c.received.bytes.Load()},
+		Arrived:  c.arrived.Load(), Lost: c.lost.Load(),
+		Asked: c.asks.Load(), RepairMisses: c.repairMisses.Load(), RefusedPulls: c.refusedPulls.Load(),
+		Drops: c.drops.Snapshot(),
+	}
+	for _, o := range s.outs.all() {
+		st.Streams = append(st.Streams, StreamStats{
+			Track: string(o.ref.ID), Room: o.ref.Room, Outgoing: true, Layers: relay.LayerSet(o.layers.Load()),
+			Packets: o.packets.Load(), Bytes: o.bytes.Load(), Repaired: o.repairs.Load(), Shed: o.shed.Load(),
+		})
+	}
+	for _, u := range s.ins.all() {
+		st.Streams = append(st.Streams, u.stats())
+	}
+	return st
+}
+
+func (u *Upstream) stats() StreamStats {
+	u.mu.Lock()
+	layers := u.layers
+	u.mu.Unlock()
+	st := StreamStats{
+		Track: string(u.ref.ID), Room: u.ref.Room, Layers: layers,
+		Bytes: u.bytes.Load(), Shed: u.peerShed.Load(),
+	}
+	for i := range u.in {
+		in := &u.in[i]
+		in.Lock()
+		if c := in.chain; c != nil {
+			st.Packets += c.received
+			st.Lost += c.lost
+			st.Repaired += c.repaired
+			st.Duplicates += c.duplicates
+		}
+		in.Unlock()
+	}
+	return st
+}

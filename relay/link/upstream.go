@@ -1,0 +1,194 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"maille/relay"
+	"maille/relay/track"
+	"maille/relay/wire"
+
+	linkpb "maille/proto/link"
+)
+
+// Upstream is a track on its way from the peer: the relay.Source of a track here.
+type Upstream struct {
+	s      *Session
+	handle uint16
+	ref    TrackRef
+	track  *track.Track
+
+	done chan struct{}
+
+	mu     sync.Mutex // guards the fields below
+	layers relay.LayerSet
+	err    error
+	over   bool
+
+	in [relay.MaxSpatial]struct {
+		sync.Mutex
+		*chain
+		ssrc uint32
+	}
+	bytes    atomic.Uint64
+	peerSent atomic.Uint64
+	peerShed atomic.Uint64
+	gapped   atomic.Bool // in the session's list of those with gaps
+}
+
+// Pull asks the peer for a track and feeds its packets into one of this node. It makes
+// the returned Upstream the source of into, which tells it the demand; nothing flows
+// until that is more than relay.NoLayers. It never fails: if the peer refuses, the
+// track ends or the session is lost, Done closes and Err says why.
+func (s *Session) Pull(ref TrackRef, into *track.Track) *Upstream {
+	ref.Path = append(slices.Clone(ref.Path), s.e.cfg.Self)
+	u := &Upstream{s: s, ref: ref, track: into, done: make(chan struct{})}
+	if err := s.ins.add(u); err != nil {
+		u.finish(err)
+		return u
+	}
+	s.tell(demand(u, ref.message(), relay.NoLayers))
+	into.SetSource(u)
+	return u
+}
+
+func (r TrackRef) message() *linkpb.TrackRef {
+	return &linkpb.TrackRef{Room: r.Room, Id: string(r.ID), Path: r.Path}
+}
+
+func demand(u *Upstream, ref *linkpb.TrackRef, layers relay.LayerSet) *linkpb.Control {
+	return &linkpb.Control{Body: &linkpb.Control_Demand{Demand: &linkpb.Demand{
+		Handle: uint32(u.handle), Track: ref, Layers: uint32(layers),
+	}}}
+}
+
+// Ref is what was asked for.
+func (u *Upstream) Ref() TrackRef { return u.ref }
+
+// Session is the session the track comes over.
+func (u *Upstream) Session() *Session { return u.s }
+
+// Done is closed when nothing will come any more.
+func (u *Upstream) Done() <-chan struct{} { return u.done }
+
+// Err tells why after Done: ErrClosed after Close, ErrRefused, ErrEnded, or the reason
+// the session ended.
+func (u *Upstream) Err() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+
+// Demand implements relay.Source. Demand of relay.NoLayers keeps the stream open.
+func (u *Upstream) Demand(layers relay.LayerSet) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over || u.layers == layers {
+		return
+	}
+	u.layers = layers
+	u.s.tell(demand(u, nil, layers))
+}
+
+// Keyframe implements relay.Source.
+func (u *Upstream) Keyframe(spatial uint8) {
+	if u.Err() != nil {
+		return
+	}
+	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Keyframe{Keyframe: &linkpb.Keyframe{
+		Handle: uint32(u.handle), Spatial: uint32(spatial),
+	}}})
+}
+
+// Resend implements relay.Source.
+func (u *Upstream) Resend(spatial uint8, seqs []uint16) {
+	if u.Err() != nil {
+		return
+	}
+	m := &linkpb.Resend{Handle: uint32(u.handle), Encoding: uint32(spatial)}
+	for _, q := range seqs[:min(len(seqs), maxResend)] {
+		m.Seqs = append(m.Seqs, uint32(q))
+	}
+	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Resend{Resend: m}})
+}
+
+// Close ends the stream; the track keeps what it has.
+func (u *Upstream) Close() {
+	if u.finish(ErrClosed) {
+		u.s.ins.remove(u)
+		u.s.tell(&linkpb.Control{Body: &linkpb.Control_Closed{Closed: &linkpb.Closed{Handle: uint32(u.handle)}}})
+	}
+}
+
+func (u *Upstream) finish(err error) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		return false
+	}
+	u.over, u.err = true, err
+	close(u.done)
+	return true
+}
+
+// frame takes one frame from a lane.
+func (u *Upstream) frame(f *wire.Frame, now int64) {
+	var p *relay.Packet
+	if f.Part == wire.Whole {
+		if u.note(f, now) {
+			return
+		}
+		p = relay.NewPacket()
+		f.Fill(p)
+	} else {
+		var lost int
+		u.s.joiner.Lock()
+		p, lost = u.s.joiner.Add(f)
+		u.s.joiner.Unlock()
+		for range lost {
+			u.s.counters.drops.Add(relay.DropLate)
+		}
+		if p == nil {
+			return
+		}
+		if u.note(f, now) {
+			p.Release()
+			return
+		}
+	}
+	in := &u.in[f.Encoding]
+	in.Lock()
+	p.SSRC = in.ssrc
+	in.Unlock()
+	p.Arrived = now
+	u.bytes.Add(uint64(len(p.Payload)))
+	u.track.Push(p)
+}
+
+// note follows the chain; true for a duplicate.
+func (u *Upstream) note(f *wire.Frame, now int64) bool {
+	in := &u.in[f.Encoding]
+	in.Lock()
+	if in.chain == nil {
+		in.chain = new(chain)
+	}
+	duplicate, gapped := in.got(f.Seq, f.Prev, f.HasPrev, now)
+	if f.HasSSRC {
+		in.ssrc = f.SSRC
+	}
+	in.Unlock()
+	if duplicate {
+		u.s.counters.drops.Add(relay.DropDuplicate)
+	}
+	if gapped {
+		u.s.ins.noteGap(u)
+	}
+	return duplicate
+}
+
+func refusedBy(reason string) error { return fmt.Errorf("%w: %s", ErrRefused, reason) }
+
+var errHandles = errors.New("link: too many streams")
