@@ -78,13 +78,42 @@ async function mute(ctx) {
   }
 }
 
-/** Beeping microphones are announced as speakers on every node. */
-async function speakers(ctx) {
-  for (const p of Object.values(ctx.people)) {
-    await until(`${p.name} is told that the others speak`, 10, async () => {
-      const named = new Set((await p.seen({ type: "speakers" })).flatMap((e) => e.list));
-      return others(ctx, p).every((o) => named.has(o.name)) || [...named];
-    });
+const signs = {
+  ada: { rgb: [220, 30, 30], hertz: 440 },
+  blaise: { rgb: [30, 200, 30], hertz: 880 },
+  cleo: { rgb: [40, 40, 230], hertz: 1760 },
+  dora: { rgb: [230, 220, 30], hertz: 3520 },
+};
+
+/**
+ * Each in turn shows a colour and hums a tone: what arrives under a name is that
+ * person's and nobody else's, and all are told who speaks.
+ */
+async function signatures(ctx) {
+  for (const from of Object.values(ctx.people)) {
+    const { rgb, hertz } = signs[from.name];
+    const marks = new Map();
+    for (const p of others(ctx, from)) marks.set(p, await p.ask(5, "mark"));
+    await from.ask(12, "sign", rgb, hertz);
+    for (const p of others(ctx, from)) {
+      await until(`${p.name} sees the colour and hears the tone of ${from.name}`, 10, async () => {
+        const got = await p.ask(5, "signOf", from.name);
+        // Colour matrices differ by this much, the four colours by far more; a bin of the spectrum is some 12 Hz wide.
+        const ok = got.rgb?.every((v, i) => Math.abs(v - rgb[i]) < 70) && Math.abs(got.hertz - hertz) < 30;
+        return ok || { want: { rgb, hertz }, got };
+      });
+      await until(`${p.name} is told that ${from.name} speaks`, 8, async () => {
+        const list = await p.ask(5, "speaking");
+        return list.includes(from.name) || list;
+      });
+    }
+    await from.ask(8, "unsign");
+    for (const p of others(ctx, from)) {
+      await until(`${p.name} is told that ${from.name}'s colour is gone`, 8, async () => {
+        const gone = await p.seen({ type: "unpublished", from: from.name, source: "unknown" }, marks.get(p));
+        return gone.length === 1 || gone;
+      });
+    }
   }
 }
 
@@ -93,5 +122,5 @@ export default [
   { name: "an addressed message reaches only its addressee", seconds: 20, run: addressed },
   { name: "messages of one sender keep their order", seconds: 25, run: ordered },
   { name: "mute and unmute arrive, and media comes back", seconds: 60, run: mute },
-  { name: "active speakers are announced everywhere", seconds: 30, run: speakers },
+  { name: "every picture and sound is whose it says, and speakers are named", seconds: 90, run: signatures },
 ];

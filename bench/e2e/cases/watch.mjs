@@ -10,7 +10,7 @@ async function height(viewer, key, want, seconds = 12) {
   });
 }
 
-/** A viewer picks a layer; the others keep theirs. */
+/** A viewer picks a layer of one picture; other viewers and other pictures keep theirs. */
 async function quality(ctx) {
   const { ada, blaise, cleo, dora } = ctx.people;
   for (const [viewer, from] of [[cleo, ada], [blaise, cleo], [ada, dora]]) {
@@ -19,7 +19,10 @@ async function quality(ctx) {
     await height(viewer, key, 360);
     await viewer.ask(5, "quality", from.name, "camera", "LOW");
     await height(viewer, key, 180);
-    if (from === ada) await height(blaise, key, 360);
+    if (from === ada) {
+      await height(blaise, key, 360);
+      await height(viewer, "blaise/camera", 360);
+    }
     await viewer.ask(5, "quality", from.name, "camera", "HIGH");
     await height(viewer, key, 360);
   }

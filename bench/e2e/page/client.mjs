@@ -8,6 +8,22 @@ const encoder = new TextEncoder();
 // Wall clock with sub-millisecond steps; all pages of one browser agree on it.
 const now = () => performance.timeOrigin + performance.now();
 
+/** The strongest frequency of a track over a moment, in hertz; 0 for silence. */
+async function loudest(track) {
+  const audio = new AudioContext();
+  try {
+    const spectrum = new AnalyserNode(audio, { fftSize: 4096 });
+    audio.createMediaStreamSource(new MediaStream([track])).connect(spectrum);
+    await new Promise((r) => setTimeout(r, 250));
+    const bins = new Float32Array(spectrum.frequencyBinCount);
+    spectrum.getFloatFrequencyData(bins);
+    const top = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
+    return bins[top] > -60 ? (top * audio.sampleRate) / spectrum.fftSize : 0;
+  } finally {
+    await audio.close();
+  }
+}
+
 class Client {
   constructor() {
     this.events = [];
@@ -63,7 +79,6 @@ class Client {
       .on(RoomEvent.TrackUnpublished, (p, from) => this.note("unpublished", { from: who(from), ...pub(p) }))
       .on(RoomEvent.TrackMuted, (p, from) => this.note("muted", { from: who(from), ...pub(p) }))
       .on(RoomEvent.TrackUnmuted, (p, from) => this.note("unmuted", { from: who(from), ...pub(p) }))
-      .on(RoomEvent.ActiveSpeakersChanged, (list) => this.note("speakers", { list: list.map(who) }))
       .on(RoomEvent.Reconnecting, () => this.note("reconnecting"))
       .on(RoomEvent.SignalReconnecting, () => this.note("signal reconnecting"))
       .on(RoomEvent.Reconnected, () => this.note("reconnected"))
@@ -146,6 +161,10 @@ class Client {
     return [...this.room.remoteParticipants.keys()].sort();
   }
 
+  speaking() {
+    return this.room.activeSpeakers.map((p) => p.identity);
+  }
+
   mark() {
     return this.events.length;
   }
@@ -193,6 +212,51 @@ class Client {
     this.publication(identity, source).setSubscribed(on);
   }
 
+  /** Publishes a plain colour and hums a tone instead of the microphone's beeps. */
+  async sign(rgb, hertz) {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 90 });
+    const draw = canvas.getContext("2d");
+    let odd = false;
+    const timer = setInterval(() => {
+      draw.fillStyle = `rgb(${rgb})`;
+      draw.fillRect(0, 0, 160, 90);
+      // Something must change, or no frame is captured.
+      draw.fillStyle = (odd = !odd) ? "#000" : "#fff";
+      draw.fillRect(0, 0, 8, 8);
+    }, 100);
+    const audio = new AudioContext();
+    const tone = new OscillatorNode(audio, { frequency: hertz });
+    const out = new MediaStreamAudioDestinationNode(audio);
+    tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
+    tone.start();
+    const me = this.room.localParticipant;
+    const colour = canvas.captureStream().getVideoTracks()[0];
+    await me.publishTrack(colour, { name: "colour", source: Track.Source.Unknown, simulcast: false });
+    const microphone = me.getTrackPublication(Track.Source.Microphone).track;
+    await microphone.replaceTrack(out.stream.getAudioTracks()[0]);
+    this.unsign = async () => {
+      await microphone.restartTrack();
+      await me.unpublishTrack(colour, true);
+      clearInterval(timer);
+      await audio.close();
+    };
+  }
+
+  /** The colour and the tone that arrive from someone; null while they do not. */
+  async signOf(identity) {
+    const from = this.room.remoteParticipants.get(identity);
+    const video = from?.getTrackPublicationByName("colour")?.track?.attachedElements[0];
+    let rgb = null;
+    if (video?.videoWidth) {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 9 });
+      const draw = canvas.getContext("2d");
+      draw.drawImage(video, 0, 0, 16, 9);
+      rgb = [...draw.getImageData(10, 5, 1, 1).data.slice(0, 3)];
+    }
+    const sound = from?.getTrackPublication(Track.Source.Microphone)?.track?.mediaStreamTrack;
+    return { rgb, hertz: sound ? await loudest(sound) : null };
+  }
+
   leave() {
     return this.room.disconnect();
   }
@@ -203,7 +267,7 @@ class Client {
     try {
       await room.connect(url, token, { maxRetries: 1, websocketTimeout: 5_000, peerConnectionTimeout: 5_000 });
     } catch (err) {
-      return { name: err.name, reason: err.reasonName, status: err.status, message: err.message };
+      return { name: err.name, reason: LK.ConnectionErrorReason[err.reason], status: err.status, message: err.message };
     }
     await room.disconnect();
     return null;
