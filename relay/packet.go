@@ -33,6 +33,11 @@ type Packet struct {
 	// SwitchPoint is true where a decoder may move up to this temporal layer.
 	SwitchPoint bool
 
+	// Omitted is how many sequence numbers right before Seq were left out upstream on
+	// purpose (layers nobody here asked for), so that they are not taken for lost. A
+	// link sets it; 0 on packets from a client.
+	Omitted uint16
+
 	// Level is the RFC 6464 audio level in -dBov (0 loudest, 127 silence), valid when
 	// HasLevel.
 	Level    uint8
@@ -72,6 +77,7 @@ func (p *Packet) reset() {
 	p.Seq, p.Timestamp, p.SSRC, p.PayloadType, p.Marker = 0, 0, 0, 0, false
 	p.Spatial, p.Temporal, p.Encoding = 0, 0, 0
 	p.Keyframe, p.FrameStart, p.SwitchPoint = false, false, false
+	p.Omitted = 0
 	p.Level, p.Voice, p.HasLevel = 0, false, false
 	p.Descriptor, p.CaptureTime, p.Payload = nil, nil, nil
 	p.Arrived = 0

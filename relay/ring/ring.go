@@ -2,8 +2,8 @@
 // from the nearest node and a newcomer gets the running group of pictures.
 //
 // A ring is bounded by number and by age, tells duplicates and late packets apart,
-// and counts gaps across wrap and reorder (RFC 3550 appendix A.1). It works in
-// constant time per packet whatever the sequence numbers do.
+// and counts gaps across wrap and reorder (RFC 3550 appendix A.1). Whatever the
+// sequence numbers do, a packet costs no more than a walk through the ring.
 package ring
 
 import (
@@ -50,8 +50,9 @@ type Ring struct {
 // slot remembers which packet it saw even after that was let go for its age, so
 // that its duplicates are still known.
 type slot struct {
-	ext int64
-	p   *relay.Packet
+	ext     int64
+	p       *relay.Packet
+	omitted bool // left out upstream, never a packet
 }
 
 // New returns a ring of at least size packets (rounded up to a power of two), none
@@ -90,7 +91,11 @@ func (r *Ring) Put(p *relay.Packet) Verdict {
 }
 
 func (r *Ring) place(p *relay.Packet, ext int64) Verdict {
-	if r.slots[ext&r.mask].ext == ext {
+	s := &r.slots[ext&r.mask]
+	switch {
+	case s.ext != ext:
+		r.received++
+	case !s.omitted:
 		return Duplicate
 	}
 	verdict := Filled
@@ -110,8 +115,23 @@ func (r *Ring) store(p *relay.Packet, ext int64) {
 	}
 	p.Retain()
 	*s = slot{ext: ext, p: p}
-	r.received++
+	r.omit(ext, int64(p.Omitted))
 	r.expire(p.Arrived)
+}
+
+// omit files the n numbers before ext as left out on purpose.
+func (r *Ring) omit(ext, n int64) {
+	for i := int64(1); i <= n && ext-i >= r.first && ext-i > r.newest-int64(len(r.slots)); i++ {
+		s := &r.slots[(ext-i)&r.mask]
+		if s.ext == ext-i {
+			return // and what is before it was filed with it
+		}
+		if s.p != nil {
+			s.p.Release()
+		}
+		*s = slot{ext: ext - i, omitted: true}
+		r.received++
+	}
 }
 
 // expire moves the tail over what is out of reach or older than the ring's age.
@@ -140,7 +160,7 @@ func (r *Ring) drop(ext int64) {
 
 func (r *Ring) start(p *relay.Packet, ext int64) {
 	r.started, r.ssrc, r.suspicious = true, p.SSRC, false
-	r.newest, r.tail, r.first, r.received = ext, ext, ext, 0
+	r.newest, r.tail, r.first, r.received = ext, ext, ext, 1
 }
 
 // restart begins a new sequence space, far enough from the old one that no slot of
@@ -182,6 +202,12 @@ func (r *Ring) slot(seq uint16) *slot {
 		return s
 	}
 	return nil
+}
+
+// Omitted reports whether seq was left out upstream on purpose.
+func (r *Ring) Omitted(seq uint16) bool {
+	s := r.slot(seq)
+	return s != nil && s.omitted
 }
 
 // Newest returns the newest sequence number, false when the ring saw none.

@@ -124,7 +124,11 @@ func (e *encoding) running(now int64) []*relay.Packet {
 	}
 	packets := make([]*relay.Packet, 0, count)
 	for i := range count {
-		p := e.ring.Get(e.gop.start + uint16(i))
+		seq := e.gop.start + uint16(i)
+		p := e.ring.Get(seq)
+		if p == nil && e.ring.Omitted(seq) {
+			continue
+		}
 		if p == nil {
 			for _, held := range packets {
 				held.Release()

@@ -17,6 +17,10 @@ type Tap struct {
 // Attach adds a sink that wants the given layers. The sink gets what is pushed from
 // now on; Replay gives it the past, LastClock the clock pairs. On a closed track the
 // sink is closed at once.
+//
+// A sink is given every packet of an encoding of which it wants any layer, and leaves
+// out the layers it does not want (Wants) itself: only so can it tell a packet left
+// out from a packet lost. Of encodings it does not want it sees nothing.
 func (t *Track) Attach(s relay.Sink, want relay.LayerSet) *Tap {
 	tap := &Tap{track: t, sink: s}
 	tap.want.Store(uint32(want))
@@ -65,14 +69,19 @@ func (tap *Tap) Want(want relay.LayerSet) {
 	t.tell()
 }
 
+// Wants reports whether the packet is of a layer that the sink wants.
+func (tap *Tap) Wants(p *relay.Packet) bool {
+	return relay.LayerSet(tap.want.Load()).Has(p.Spatial, p.Temporal)
+}
+
 // Keyframe asks upstream for a keyframe of a spatial layer. Many sinks may ask at
 // once: the source is asked at most once per layer and 500 ms.
 func (tap *Tap) Keyframe(spatial uint8) { tap.track.keyframe(spatial) }
 
-// Replay pushes the running group of pictures of an encoding to this sink, as far as
-// the sink wants its layers, before any further live packet of that encoding. It
-// returns false and pushes nothing when the group is not there in full; the sink then
-// asks for a keyframe. It must not be called from within a Push.
+// Replay pushes the running group of pictures of an encoding to this sink, before any
+// further live packet of that encoding. It returns false and pushes nothing when the
+// group is not there in full; the sink then asks for a keyframe. It must not be called
+// from within a Push (every other method may be).
 func (tap *Tap) Replay(encoding uint8) bool {
 	if encoding >= relay.MaxSpatial {
 		return false
@@ -83,9 +92,7 @@ func (tap *Tap) Replay(encoding uint8) bool {
 	defer e.turn.Unlock()
 	packets := e.running(t.now())
 	for _, p := range packets {
-		if tap.want.Load()&uint32(relay.Layer(p.Spatial, p.Temporal)) != 0 {
-			tap.sink.Push(p)
-		}
+		tap.sink.Push(p)
 		p.Release()
 	}
 	return len(packets) > 0
