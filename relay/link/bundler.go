@@ -69,7 +69,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		}
 		return max(time.Duration(delay), time.Millisecond), false
 	}
-	bundle := wire.NewBundle(newDatagram(), wire.TypeMedia)
+	bundle := newBundle()
 	for ; audio.p != nil; audio = b.nextAudio() {
 		if !b.add(&bundle, audio) {
 			b.audio = audio
@@ -87,6 +87,8 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	b.launch(&bundle, target, now)
 	return 0, true
 }
+
+func newBundle() wire.Bundle { return wire.NewBundle(newDatagram(), wire.TypeMedia) }
 
 func (b *bundler) nextAudio() entry {
 	if e := b.audio; e.p != nil {

@@ -1,0 +1,212 @@
+package link
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// load is what an experiment offers to a link.
+type load struct {
+	videos   int // tracks
+	videoPPS int // packets per second of each, in 25 bursts as cameras send them
+	size     int // RTP packet bytes
+	audios   int // tracks of 50 packets per second
+	warm     time.Duration
+	measured time.Duration
+}
+
+// meeting is 24 Mbit/s of full packets and three speakers.
+var meeting = load{videos: 20, videoPPS: 125, size: 1198, audios: 3, warm: 3 * time.Second, measured: 12 * time.Second}
+
+// result is what came of a class of packets that were sent in the measured time.
+type result struct {
+	sent  int
+	delay []time.Duration // of those that came, sorted
+}
+
+// within is the share that came within a delay.
+func (r *result) within(d time.Duration) float64 {
+	n, _ := slices.BinarySearch(r.delay, d+1)
+	return float64(n) / float64(max(r.sent, 1))
+}
+
+func (r *result) share() float64 { return float64(len(r.delay)) / float64(max(r.sent, 1)) }
+
+func (r *result) at(q float64) time.Duration {
+	if len(r.delay) == 0 {
+		return 0
+	}
+	return r.delay[int(q*float64(len(r.delay)-1))]
+}
+
+func (r *result) String() string {
+	return fmt.Sprintf("%.3f%% of %d, p50 %v p95 %v p99 %v max %v", 100*r.share(), r.sent,
+		r.at(.5).Round(100*time.Microsecond), r.at(.95).Round(100*time.Microsecond),
+		r.at(.99).Round(100*time.Microsecond), r.at(1).Round(100*time.Microsecond))
+}
+
+// meter is a sink that measures delays.
+type meter struct {
+	mu    *sync.Mutex
+	r     *result
+	begin int64
+	end   int64
+}
+
+func (m *meter) Push(p *relay.Packet) {
+	at := int64(binary.BigEndian.Uint64(p.Payload))
+	if at < m.begin || at >= m.end {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.r.delay = append(m.r.delay, time.Duration(relay.Now()-at))
+}
+func (m *meter) Clock(relay.Clock) {}
+func (m *meter) Close()            {}
+
+// experiment is one load over one path.
+type experiment struct {
+	video, audio result
+	a, b         Stats
+	dropped      int
+	pathBytes    int
+	seconds      float64
+	lanes        []int // sampled every second
+}
+
+// deliver runs a load from a to b. It must be called within a bubble. during, if not
+// nil, is called every 100 ms with the time since the load began.
+func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.Duration), change ...func(*Config)) *experiment {
+	p := newPair(t, c, change...)
+	defer p.stop()
+	sa, sb := p.sessions(t)
+	time.Sleep(time.Second)
+
+	x := &experiment{}
+	var mu sync.Mutex
+	start := relay.Now()
+	begin := start + int64(ld.warm)
+	end := begin + int64(ld.measured)
+	var origins, heres []*track.Track
+	add := func(kind relay.Kind, i int, r *result) *track.Track {
+		id := relay.TrackID(fmt.Sprintf("TR_%v_%d", kind, i))
+		origin, here := track.New(id, kind, ""), track.New(id, kind, "")
+		p.a.mu.Lock()
+		p.a.tracks[id] = origin
+		p.a.mu.Unlock()
+		here.Attach(&meter{mu: &mu, r: r, begin: begin, end: end}, relay.AllLayers)
+		sb.Pull(TrackRef{Room: "r", ID: id}, here)
+		origins, heres = append(origins, origin), append(heres, here)
+		return origin
+	}
+	var wg sync.WaitGroup
+	send := func(tr *track.Track, seq uint16, size int, r *result) {
+		pk := relay.NewPacket()
+		pk.Seq, pk.Timestamp, pk.SSRC = seq, uint32(seq)*900, 7
+		pk.Payload = pk.Buffer()[:size]
+		now := relay.Now()
+		pk.Arrived = now
+		binary.BigEndian.PutUint64(pk.Payload, uint64(now))
+		if now >= begin && now < end {
+			mu.Lock()
+			r.sent++
+			mu.Unlock()
+		}
+		tr.Push(pk)
+	}
+	stop := end + int64(500*time.Millisecond)
+	for i := range ld.videos {
+		tr := add(relay.Video, i, &x.video)
+		wg.Go(func() {
+			time.Sleep(time.Duration(i) * 40 * ms / time.Duration(ld.videos))
+			seq := uint16(1)
+			for k := 0; relay.Now() < stop; k++ {
+				burst := ld.videoPPS*(k+1)/25 - ld.videoPPS*k/25
+				for range burst {
+					send(tr, seq, ld.size-28, &x.video)
+					seq++
+				}
+				time.Sleep(40 * ms)
+			}
+		})
+	}
+	for i := range ld.audios {
+		tr := add(relay.Audio, i, &x.audio)
+		wg.Go(func() {
+			time.Sleep(time.Duration(i) * 7 * ms)
+			for seq := uint16(1); relay.Now() < stop; seq++ {
+				send(tr, seq, 80, &x.audio)
+				time.Sleep(20 * ms)
+			}
+		})
+	}
+	path := p.path(p.a.host.addr.String(), p.b.host.addr.String())
+	before := path.sentBytes
+	for relay.Now() < stop {
+		at := time.Duration(relay.Now() - start)
+		if during != nil {
+			during(p, at)
+		}
+		if at%time.Second < 100*ms {
+			x.lanes = append(x.lanes, len(sa.lanes.all()))
+		}
+		time.Sleep(100 * ms)
+	}
+	wg.Wait()
+	time.Sleep(2 * time.Second)
+	x.a, x.b = sa.Stats(), sb.Stats()
+	x.dropped, x.pathBytes, x.seconds = path.dropped, path.sentBytes-before, (time.Duration(stop - start)).Seconds()
+	for i := range origins {
+		origins[i].Close()
+		heres[i].Close()
+	}
+	slices.Sort(x.video.delay)
+	slices.Sort(x.audio.delay)
+	return x
+}
+
+func (x *experiment) log(t testing.TB) {
+	t.Helper()
+	lost, repaired, dup := uint64(0), uint64(0), uint64(0)
+	for _, s := range x.b.Streams {
+		lost, repaired, dup = lost+s.Lost, repaired+s.Repaired, dup+s.Duplicates
+	}
+	t.Logf("video %v", &x.video)
+	t.Logf("audio %v", &x.audio)
+	t.Logf("lanes %v; %.2f Mbit/s on the path, %d datagrams lost; drops %v, asks %d, repaired %d, lost %d, duplicates %d",
+		x.lanes, float64(x.pathBytes)*8/x.seconds/1e6, x.a.Lost, x.a.Drops, x.b.Asked, repaired, lost, dup)
+}
+
+func TestExplore(t *testing.T) {
+	if os.Getenv("EXPLORE") == "" {
+		t.Skip("set EXPLORE to run the tables")
+	}
+	for _, c := range []struct {
+		name string
+		c    conditions
+	}{
+		{"clean", conditions{delay: 50 * ms}},
+		{"1%", conditions{delay: 50 * ms, loss: .01}},
+		{"5%", conditions{delay: 50 * ms, loss: .05}},
+		{"20%", conditions{delay: 50 * ms, loss: .20}},
+		{"10Mbit", conditions{delay: 50 * ms, rate: 10e6, queue: 1250000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := deliver(t, c.c, meeting, nil, func(c *Config) { c.Lanes = 24 })
+				t.Logf("within path + 1.5 RTT + 20 ms: video %.3f%% audio %.3f%%", 100*x.video.within(220*ms), 100*x.audio.within(220*ms))
+				x.log(t)
+			})
+		})
+	}
+}
