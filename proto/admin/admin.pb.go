@@ -63,7 +63,6 @@ type StatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Self          string                 `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
 	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
-	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	Quorum        bool                   `protobuf:"varint,4,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	Nodes         []*NodeStatus          `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Rooms         []*RoomStatus          `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`
@@ -115,13 +114,6 @@ func (x *StatusResponse) GetLeader() string {
 		return x.Leader
 	}
 	return ""
-}
-
-func (x *StatusResponse) GetTerm() uint64 {
-	if x != nil {
-		return x.Term
-	}
-	return 0
 }
 
 func (x *StatusResponse) GetQuorum() bool {
@@ -1211,16 +1203,15 @@ var File_admin_admin_proto protoreflect.FileDescriptor
 const file_admin_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x11admin/admin.proto\x12\fmaille.admin\"\x0f\n" +
-	"\rStatusRequest\"\x8d\x02\n" +
+	"\rStatusRequest\"\xff\x01\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04self\x18\x01 \x01(\tR\x04self\x12\x16\n" +
-	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
-	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x16\n" +
 	"\x06quorum\x18\x04 \x01(\bR\x06quorum\x12.\n" +
 	"\x05nodes\x18\x05 \x03(\v2\x18.maille.admin.NodeStatusR\x05nodes\x12.\n" +
 	"\x05rooms\x18\x06 \x03(\v2\x18.maille.admin.RoomStatusR\x05rooms\x12.\n" +
 	"\x05links\x18\a \x03(\v2\x18.maille.admin.LinkStatusR\x05links\x12\x13\n" +
-	"\x05at_ms\x18\b \x01(\x03R\x04atMs\"\xf6\x02\n" +
+	"\x05at_ms\x18\b \x01(\x03R\x04atMsJ\x04\b\x03\x10\x04\"\xf6\x02\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	adminpb "maille/proto/admin"
+)
+
+func roomCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "room", Short: "Look at rooms"}
+	cmd.AddCommand(roomShowCommand())
+	return cmd
+}
+
+func roomShowCommand() *cobra.Command {
+	var a adminFlags
+	cmd := &cobra.Command{
+		Use:     "show ROOM",
+		Short:   "Show a room's people and, per track, origin, layers and the links that carry it",
+		Example: "  maille room show standup",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ask(cmd.Context(), func(ctx context.Context, c adminpb.AdminClient) error {
+				s, err := c.RoomShow(ctx, &adminpb.RoomShowRequest{Room: args[0]})
+				if err != nil {
+					return err
+				}
+				if a.asJSON {
+					return printJSON(cmd.OutOrStdout(), s)
+				}
+				return printRoom(cmd.OutOrStdout(), s)
+			})
+		},
+	}
+	a.register(cmd)
+	return cmd
+}
+
+func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
+	fmt.Fprintf(w, "room %s   %s   epoch %d   served by %s\n", s.Room.Name, s.Room.Sid, s.Room.Epoch, serving(s.Room))
+	for _, n := range s.Unreachable {
+		fmt.Fprintf(w, "node %s did not answer: its part is missing below\n", n)
+	}
+	fmt.Fprintln(w)
+	if err := table(w, "PERSON NODE REGION STATE PUBLISHES RECEIVES", func(row func(...any)) {
+		for _, n := range s.Nodes {
+			for _, p := range n.Participants {
+				row(p.Identity, n.Node, n.Region, p.State, p.Published, p.Subscribed)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if err := table(w, "TRACK PERSON WHAT AT FROM WATCHERS DEMAND LAYER PACKETS BYTES LOST KEYFRAMES", func(row func(...any)) {
+		for _, n := range s.Nodes {
+			for _, t := range n.Tracks {
+				from := "client"
+				if t.Upstream != "" {
+					from = t.Upstream
+				}
+				what := t.Source + " " + strings.TrimPrefix(strings.TrimPrefix(t.Mime, "video/"), "audio/")
+				for _, l := range t.Layers {
+					row(t.Sid, t.Identity, strings.ReplaceAll(what, " ", "/"), n.Node, from, t.Subscribers, t.Demand, l.Spatial, l.Packets, humanize.Bytes(l.Bytes), l.Lost, l.Keyframes)
+				}
+				if len(t.Layers) == 0 {
+					row(t.Sid, t.Identity, strings.ReplaceAll(what, " ", "/"), n.Node, from, t.Subscribers, t.Demand, "-", 0, 0, 0, 0)
+				}
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return table(w, "CROSSING TRACK PERSON LAYERS PACKETS BYTES LOST", func(row func(...any)) {
+		for _, n := range s.Nodes {
+			for _, t := range n.Tracks {
+				for _, c := range t.Crossings {
+					if c.Direction == "out" {
+						row(n.Node+"->"+c.Peer, t.Sid, t.Identity, c.Layers, c.Packets, humanize.Bytes(c.Bytes), c.Lost)
+					}
+				}
+			}
+		}
+	})
+}
+
+// drops writes counters for people, by name.
+func drops(d map[string]uint64) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		out = append(out, fmt.Sprintf("%s %d", k, d[k]))
+	}
+	if len(out) == 0 {
+		return "-"
+	}
+	return strings.Join(out, ", ")
+}

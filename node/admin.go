@@ -1,0 +1,200 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"maille/mesh/view"
+	"maille/node/room"
+	adminpb "maille/proto/admin"
+	meshpb "maille/proto/mesh"
+	"maille/relay/link"
+)
+
+// admin answers operators on the loopback port, and other nodes' questions for their
+// operators on the cluster port.
+type admin struct {
+	adminpb.UnimplementedAdminServer
+	n *Node
+}
+
+// askTimeout bounds what one node waits for another when it gathers an answer.
+const askTimeout = 2 * time.Second
+
+func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.StatusResponse, error) {
+	n := a.n
+	v, st := n.gossip.Snapshot(), n.raft.State()
+	leader := n.raft.Leader()
+	out := &adminpb.StatusResponse{Self: n.self.Name, Leader: leader, Quorum: n.raft.Quorum(), AtMs: n.now().UnixMilli()}
+	roles := make(map[string]string)
+	for _, s := range n.raft.Servers() {
+		roles[s.Name] = "nonvoter"
+		if s.Voter {
+			roles[s.Name] = "voter"
+		}
+	}
+	rtts := make(map[string]float64)
+	for _, s := range n.links.Sessions() {
+		l := linkStatus(n.self.Name, s)
+		rtts[s.Peer()] = l.RttMs
+		out.Links = append(out.Links, l)
+	}
+	for _, m := range v.Nodes {
+		role := roles[m.Name]
+		switch {
+		case m.Name == leader:
+			role = "leader"
+		case role == "":
+			role = "none"
+		}
+		out.Nodes = append(out.Nodes, nodeStatus(m, role, rtts[m.Name], n.now()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		if _, seen := v.Node(name); !seen {
+			out.Nodes = append(out.Nodes, &adminpb.NodeStatus{Name: name, Raft: roles[name], State: "unknown", Stale: true})
+		}
+	}
+	for r := range st.Rooms() {
+		out.Rooms = append(out.Rooms, n.roomStatus(r))
+	}
+	return out, nil
+}
+
+func nodeStatus(m view.Node, role string, rtt float64, now time.Time) *adminpb.NodeStatus {
+	return &adminpb.NodeStatus{
+		Name: m.Name, Region: m.Region, Version: m.Version, State: m.State.String(), Raft: role, Signal: m.Signal,
+		Rooms: uint32(m.Load.Rooms), Participants: uint32(m.Load.Participants), Tracks: uint32(m.Load.Tracks),
+		BitsIn: m.Load.BitsIn, BitsOut: m.Load.BitsOut, Cpu: m.Load.CPU,
+		UptimeMs: now.Sub(m.Started).Milliseconds(), RttMs: rtt,
+	}
+}
+
+func linkStatus(self string, s *link.Session) *adminpb.LinkStatus {
+	st := s.Stats()
+	out := &adminpb.LinkStatus{
+		Node: self, Peer: s.Peer(), Up: true, RttMs: float64(st.RTT) / float64(time.Millisecond), Lanes: uint32(st.Lanes),
+		PacketsOut: st.Sent.Packets, PacketsIn: st.Received.Packets, BytesOut: st.Sent.Bytes, BytesIn: st.Received.Bytes,
+		RepairsAsked: st.Asked, Drops: st.Drops,
+	}
+	if sent := st.Arrived + st.Lost; sent > 0 {
+		out.Loss = float64(st.Lost) / float64(sent)
+	}
+	for _, t := range st.Streams {
+		if t.Outgoing {
+			out.StreamsOut++
+			out.RepairsAnswered += t.Repaired
+		} else {
+			out.StreamsIn++
+		}
+	}
+	return out
+}
+
+func (n *Node) roomStatus(r *meshpb.Room) *adminpb.RoomStatus {
+	out := &adminpb.RoomStatus{Name: r.Name, Sid: r.Sid, Epoch: r.Epoch, CreatedMs: r.CreatedMs}
+	for _, region := range slices.Sorted(maps.Keys(r.Serving)) {
+		out.Serving = append(out.Serving, &adminpb.Serving{Region: region, Nodes: r.Serving[region].Nodes})
+	}
+	if here := n.rooms.find(r.Name); here != nil {
+		out.Participants = uint32(here.People())
+	}
+	return out
+}
+
+func (a *admin) RoomShow(ctx context.Context, req *adminpb.RoomShowRequest) (*adminpb.RoomShowResponse, error) {
+	n := a.n
+	record := n.raft.State().Room(req.Room)
+	here := n.rooms.find(req.Room)
+	if record == nil && here == nil {
+		return nil, status.Errorf(codes.NotFound, "no room named %q", req.Room)
+	}
+	out := &adminpb.RoomShowResponse{}
+	if record != nil {
+		out.Room = n.roomStatus(record)
+	}
+	if here != nil {
+		out.Nodes = append(out.Nodes, n.showRoom(here))
+	}
+	if req.LocalOnly || record == nil {
+		return out, nil
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards out
+	for _, list := range record.Serving {
+		for _, peer := range list.Nodes {
+			if peer == n.self.Name {
+				continue
+			}
+			wg.Go(func() {
+				shown, err := n.askRoom(ctx, peer, req.Room)
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					out.Unreachable = append(out.Unreachable, peer)
+					return
+				}
+				out.Nodes = append(out.Nodes, shown...)
+			})
+		}
+	}
+	wg.Wait()
+	slices.SortFunc(out.Nodes, func(a, b *adminpb.NodeRoom) int {
+		if a.Node < b.Node {
+			return -1
+		}
+		return 1
+	})
+	return out, nil
+}
+
+// askRoom asks another serving node for its part.
+func (n *Node) askRoom(ctx context.Context, peer, name string) ([]*adminpb.NodeRoom, error) {
+	m, ok := n.gossip.Snapshot().Node(peer)
+	if !ok {
+		return nil, fmt.Errorf("node: %s is not in the cluster's view", peer)
+	}
+	cc, err := n.pool.Conn(peer, m.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	res, err := adminpb.NewAdminClient(cc).RoomShow(ctx, &adminpb.RoomShowRequest{Room: name, LocalOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	return res.Nodes, nil
+}
+
+// showRoom adds the links' view to the room's own.
+func (n *Node) showRoom(r *room.Room) *adminpb.NodeRoom {
+	out := r.Show()
+	tracks := make(map[string]*adminpb.TrackStatus)
+	for _, t := range out.Tracks {
+		tracks[t.Sid] = t
+	}
+	for _, s := range n.links.Sessions() {
+		for _, st := range s.Stats().Streams {
+			t := tracks[st.Track]
+			if t == nil {
+				continue
+			}
+			direction := "in"
+			if st.Outgoing {
+				direction = "out"
+			}
+			t.Crossings = append(t.Crossings, &adminpb.CrossingStatus{
+				Peer: s.Peer(), Direction: direction, Layers: room.Layers(st.Layers),
+				Packets: st.Packets, Bytes: st.Bytes, Lost: st.Lost, Transport: "quic",
+			})
+		}
+	}
+	return out
+}

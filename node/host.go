@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"maille/node/signal"
+	"maille/placement"
+	meshpb "maille/proto/mesh"
+)
+
+// Join is the entry: it finds the client's region, asks placement for the node that
+// shall serve it, and opens the session there, here or through a proxy.
+func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error) {
+	if j.Reconnect {
+		if r := n.rooms.find(j.Room); r != nil && r.Holds(j.Identity) {
+			return r.NewSession(j), nil
+		}
+	}
+	a, err := n.place(ctx, j)
+	if err != nil {
+		return nil, n.refuse(err)
+	}
+	if a.Node == n.self.Name {
+		r, err := n.rooms.get(a.Record)
+		if err != nil {
+			return nil, signal.Unavailable("this node is shutting down; try again", err)
+		}
+		return r.NewSession(j), nil
+	}
+	peer, ok := n.gossip.Snapshot().Node(a.Node)
+	if !ok {
+		return nil, signal.Unavailable("the node that serves this room is not reachable; try again", nil)
+	}
+	s, err := n.dialProxy(ctx, a.Node, peer.Cluster, j, a.Record)
+	if err != nil {
+		return nil, signal.Unavailable("the node that serves this room is not reachable; try again", err)
+	}
+	n.log.Info("signalling proxied", "room", j.Room, "identity", j.Identity, "media_node", a.Node)
+	return s, nil
+}
+
+// Validate tells whether a join would be let in, without joining.
+func (n *Node) Validate(context.Context, *signal.Join) error { return nil }
+
+func (n *Node) place(ctx context.Context, j *signal.Join) (placement.Assignment, error) {
+	settings := &meshpb.RoomSettings{EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS}
+	if c, err := j.Claims.RoomConfiguration(); err == nil && c != nil {
+		if c.EmptyTimeout > 0 {
+			settings.EmptyTimeoutS = c.EmptyTimeout
+		}
+		if c.DepartureTimeout > 0 {
+			settings.DepartureTimeoutS = c.DepartureTimeout
+		}
+		settings.MaxParticipants, settings.Metadata = c.MaxParticipants, c.Metadata
+	}
+	return n.placement.Join(ctx, placement.Request{
+		Room: j.Room, Region: n.regionOf(j), Settings: settings, Entry: n.self.Name,
+	})
+}
+
+// regionOf is the region a client is served from: its own hint if it names one that
+// exists, else where its address lies, else this node's.
+func (n *Node) regionOf(j *signal.Join) string {
+	if slices.Contains(n.gossip.Snapshot().Regions(), j.Region) {
+		return j.Region
+	}
+	if region := n.cfg.RegionOf(j.RemoteAddr); region != "" {
+		return region
+	}
+	return n.self.Region
+}
+
+// refuse maps what placement says to what the client is told. Nothing that may pass
+// is a 401 or 403: clients would never try again.
+func (n *Node) refuse(err error) error {
+	switch {
+	case errors.Is(err, placement.ErrRegionNotAllowed):
+		return &signal.Error{Status: 400, Text: "this room may not be joined from your region", Err: err}
+	case errors.Is(err, placement.ErrNoNode):
+		return signal.Unavailable("no node can take this room now; try again", err)
+	case errors.Is(err, placement.ErrNoQuorum):
+		return signal.Unavailable("the cluster has no leader to open a new room; try again in a few seconds", err)
+	}
+	return signal.Unavailable("the room could not be placed; try again", err)
+}

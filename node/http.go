@@ -1,0 +1,109 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"maille/mesh/view"
+	"maille/node/auth"
+	"maille/node/room"
+	"maille/node/signal"
+	"maille/node/web"
+	adminpb "maille/proto/admin"
+)
+
+// openClients opens the port that browsers see: signalling, the meeting page, and
+// readiness for load balancers.
+func (n *Node) openClients() error {
+	ln, err := n.net.Listen("tcp", n.cfg.BindAddr(n.cfg.Ports.Signal))
+	if err != nil {
+		return err
+	}
+	n.webAddr = ln
+	n.signal = signal.New(signal.Config{Verifier: n.verifier, Host: n, Log: n.log})
+	mux := http.NewServeMux()
+	mux.Handle("/rtc", n.signal)
+	mux.Handle("/rtc/", n.signal)
+	mux.HandleFunc("/readyz", n.readyz)
+	mux.Handle("/", n.page())
+	n.web = &http.Server{
+		Handler: signal.CollapseSlashes(mux), MaxHeaderBytes: signal.MaxHeaderBytes,
+		ReadHeaderTimeout: signal.HeaderTimeout,
+	}
+	return nil
+}
+
+// openOps opens the loopback port of operators: health, and the admin service.
+func (n *Node) openOps() error {
+	ln, err := n.net.Listen("tcp", n.cfg.Admin)
+	if err != nil {
+		return err
+	}
+	n.opsAddr = ln
+	n.opsGRPC = grpc.NewServer()
+	adminpb.RegisterAdminServer(n.opsGRPC, &admin{n: n})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/readyz", n.readyz)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	n.ops = &http.Server{
+		ReadHeaderTimeout: signal.HeaderTimeout, Protocols: protocols,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+				n.opsGRPC.ServeHTTP(w, r)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}),
+	}
+	return nil
+}
+
+// page is the built-in meeting page. In dev it makes its own tokens.
+func (n *Node) page() http.Handler {
+	o := web.Options{Regions: n.regions, Log: n.log}
+	if n.cfg.Dev {
+		o.DevToken = n.devToken
+	}
+	return web.Handler(o)
+}
+
+// regions lists the nodes that a page may choose from.
+func (n *Node) regions() []web.Region {
+	var out []web.Region
+	for _, m := range n.gossip.Snapshot().Nodes {
+		if m.State == view.Serving && m.Signal != "" {
+			out = append(out, web.Region{Region: m.Region, Node: m.Name, URL: strings.Replace(m.Signal, "ws", "http", 1)})
+		}
+	}
+	return out
+}
+
+// devToken lets anybody into any room, as whoever they say: dev mode only.
+func (n *Node) devToken(r web.TokenRequest) (string, error) {
+	yes := true
+	return n.verifier.Mint(auth.DevKey, &auth.Claims{
+		Identity: room.NewSid(r.Name + "-"), Name: r.Name,
+		Video: &auth.Grants{RoomJoin: true, Room: r.Room, CanUpdateOwnMetadata: &yes},
+	}, auth.DefaultTTL)
+}
+
+// readyz says whether a load balancer may send new clients here: the doors are open
+// and the replicated state is there. It never looks at other nodes or at quorum: a
+// node that can serve rooms it knows is ready.
+func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
+	if n.life.Err() != nil {
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	if !n.raft.Initialised() {
+		http.Error(w, "not yet part of a cluster", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"errors"
+	"slices"
+
+	"maille/node/room"
+	"maille/relay"
+	"maille/relay/link"
+	"maille/relay/track"
+)
+
+// links hears the node's links and hands what they bring to the rooms. It is the
+// link.Handler of the node's endpoint.
+type links struct {
+	n *Node
+}
+
+// errNotServed refuses a peer that asks for a track of a room not served here, or
+// one not published here.
+var errNotServed = errors.New("node: no such track here")
+
+// maxPathHops bounds how far a track travels from its origin: two hops, three while
+// it is rerouted (DESIGN section 4).
+const maxPathHops = 3
+
+func (l *links) Up(s *link.Session) {
+	l.n.log.Info("link up", "peer", s.Peer())
+	for _, r := range l.n.rooms.all() {
+		r.LinkUp(s.Peer())
+	}
+}
+
+func (l *links) Down(s *link.Session, err error) {
+	l.n.log.Warn("link down", "peer", s.Peer(), "err", err)
+	for _, r := range l.n.rooms.all() {
+		r.LinkDown(s.Peer())
+	}
+}
+
+func (l *links) Message(s *link.Session, channel string, msg []byte) {
+	name, ok := room.ChannelRoom(channel)
+	if !ok {
+		return
+	}
+	if r := l.n.rooms.find(name); r != nil {
+		r.Receive(s.Peer(), msg)
+	}
+}
+
+func (l *links) Serve(_ *link.Session, ref link.TrackRef) (*track.Track, error) {
+	if len(ref.Path) > maxPathHops || slices.Contains(ref.Path, l.n.self.Name) {
+		return nil, errNotServed
+	}
+	r := l.n.rooms.find(ref.Room)
+	if r == nil {
+		return nil, errNotServed
+	}
+	t := r.Origin(ref.ID)
+	if t == nil {
+		return nil, errNotServed
+	}
+	return t, nil
+}
+
+// pull makes a link the source of a track.
+func (n *Node) pull(peer, roomName string, into *track.Track) room.Upstream {
+	s := n.links.Session(peer)
+	if s == nil {
+		return nil
+	}
+	return s.Pull(link.TrackRef{Room: roomName, ID: into.ID(), Path: []string{n.self.Name}}, into)
+}
+
+// errNoLink is returned for messages to a node without a session.
+var errNoLink = errors.New("node: no link to that node")
+
+func (n *Node) send(peer, channel string, msg []byte) error {
+	s := n.links.Session(peer)
+	if s == nil {
+		return errNoLink
+	}
+	return s.Send(channel, msg)
+}
+
+var _ relay.Source = room.Upstream(nil)
