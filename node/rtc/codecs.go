@@ -55,7 +55,10 @@ var extensions = map[Role]map[relay.Kind][]string{
 		relay.Video: {uriMid, uriRid, uriRepairedRid, uriTransportCC, uriDescriptor, uriCaptureTime},
 	},
 	Downlink: {
-		relay.Audio: {uriTransportCC, uriCaptureTime},
+		// No transport-cc on audio: opus has no retransmission format, so a repair is the
+		// same packet again, and under AES-GCM a number may be used twice only for the very
+		// same bytes.
+		relay.Audio: {uriCaptureTime},
 		relay.Video: {uriTransportCC, uriDescriptor, uriCaptureTime},
 	},
 }

@@ -131,9 +131,8 @@ func (s *Subscriber) feedback(b *binding) {
 // wantKeyframe passes a client's request on; package track makes many into one.
 func (s *Subscriber) wantKeyframe() {
 	s.mu.Lock()
-	tap, spatial := s.tap, s.out.awaiting()
-	s.mu.Unlock()
-	if tap != nil && s.down.Kind == relay.Video {
-		tap.Keyframe(spatial)
+	defer s.mu.Unlock()
+	if spatial, ok := s.out.encoding(); ok && s.tap != nil && s.down.Kind == relay.Video {
+		s.tap.Keyframe(spatial)
 	}
 }

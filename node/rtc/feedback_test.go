@@ -50,28 +50,22 @@ func FuzzAsked(f *testing.F) {
 
 func TestRepairBudget(t *testing.T) {
 	var r repairBudget
-	for i := range repairTries {
-		if !r.allow(5, 1000) {
-			t.Fatalf("retry %d refused", i)
+	drain := func() (got int) {
+		for r.take(1000) {
+			got += 1000
 		}
+		return got
 	}
-	if r.allow(5, 1000) {
-		t.Error("sent more than repairTries times")
+	if got := drain(); got > repairStart || got < repairStart/2 {
+		t.Errorf("%d bytes without credit", got)
 	}
-	spent := repairTries * 1000
-	for seq := uint16(100); r.allow(seq, 1000); seq++ {
-		spent += 1000
-	}
-	if spent > repairStart {
-		t.Errorf("spent %d without credit", spent)
+	r.credit(100_000)
+	if got := drain(); got > 100_000/repairShare+1000 || got == 0 {
+		t.Errorf("%d bytes for a credit of 100,000", got)
 	}
 	r.credit(1 << 30)
-	got := 0
-	for seq := uint16(2000); r.allow(seq, 1000); seq++ {
-		got += 1000
-	}
-	if got > repairBurst || got < repairBurst/2 {
-		t.Errorf("burst %d", got)
+	if got := drain(); got > repairBurst || got < repairBurst/2 {
+		t.Errorf("burst of %d", got)
 	}
 }
 

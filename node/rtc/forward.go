@@ -1,37 +1,160 @@
 package rtc
 
-import "maille/relay"
+import (
+	"math/rand/v2"
 
-// forwarder: placeholder until relay/layer and relay/rewrite are there.
+	"maille/relay"
+	"maille/relay/codec"
+	"maille/relay/layer"
+	"maille/relay/rewrite"
+	"maille/relay/track"
+)
+
+const (
+	// Outgoing numbers known for NACKs: one second of audio, two to three of video.
+	audioHistory = 64
+	videoHistory = 512
+)
+
+// forwarder decides which packets of a track one client gets, and with which numbers.
+// It is guarded by Subscriber.mu.
 type forwarder struct {
-	rate       uint32
-	maxS, maxT uint8
-	paused     bool
+	codec    codec.Codec
+	selector *layer.Selector // nil for audio
+	numbers  *rewrite.Rewriter
+	want     layer.Want
+	resume   bool // audio: the next packet begins anew
 }
 
-func (f *forwarder) init(d Down) {
-	f.rate = 90000
-	if d.Kind == relay.Audio {
-		f.rate = 48000
+func newForwarder(d Down, now int64) forwarder {
+	c := codec.Of(d.Mime)
+	history := audioHistory
+	f := forwarder{codec: c, resume: true, want: layer.Want{Spatial: min(d.MaxSpatial, relay.MaxSpatial-1),
+		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused}}
+	if d.Kind == relay.Video {
+		f.selector, history = layer.New(f.layered(), f.want, now), videoHistory
 	}
-	f.maxS, f.maxT, f.paused = d.MaxSpatial, d.MaxTemporal, d.Paused
+	f.numbers = rewrite.New(rewrite.Config{Codec: c, Seq: firstSeq(), Timestamp: rand.Uint32(), History: history})
+	return f
 }
-func (f *forwarder) wants(live relay.LayerSet) relay.LayerSet {
-	if f.paused {
+
+// firstSeq is where outgoing sequence numbers begin: 1 to 32767, so that a client that
+// misses the first packets does not guess SRTP's rollover counter wrong.
+func firstSeq() uint16 { return uint16(1 + rand.IntN(1<<15-1)) }
+
+func (f *forwarder) limit(spatial, temporal uint8, now int64) {
+	f.want.Spatial, f.want.Temporal = min(spatial, relay.MaxSpatial-1), min(temporal, relay.MaxTemporal-1)
+	f.apply(now)
+}
+
+func (f *forwarder) pause(paused bool, now int64) {
+	f.want.Paused = paused
+	f.apply(now)
+}
+
+func (f *forwarder) apply(now int64) {
+	if f.selector != nil {
+		f.selector.Want(f.want, now)
+	}
+}
+
+// wants is what the subscriber needs from upstream.
+func (f *forwarder) wants() relay.LayerSet {
+	switch {
+	case f.selector != nil:
+		return f.selector.Demand()
+	case f.want.Paused:
+		return relay.NoLayers
+	}
+	return relay.Layer(0, 0)
+}
+
+// pass decides on one packet. Without ok it is dropped for why; pad then says that a
+// packet of padding is due in its place.
+func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pad, marker bool) {
+	marker = p.Marker
+	if f.selector == nil {
+		if f.want.Paused {
+			f.resume = true
+			return o, relay.DropMuted, false, false, false
+		}
+		if f.resume && len(p.Payload) > 0 {
+			f.numbers.Switch(p.Encoding)
+			f.resume = false
+		}
+	} else {
+		v := f.selector.Packet(p)
+		if !v.Forward {
+			if v.Skipped {
+				o, pad = f.numbers.Skip(p)
+			}
+			return o, v.Why, false, pad, false
+		}
+		if v.Switched {
+			f.numbers.Switch(p.Encoding)
+		}
+		marker = marker || v.Top && f.codec.FrameEnd(p)
+	}
+	if o, ok = f.numbers.Next(p); ok {
+		return o, 0, true, false, marker
+	}
+	if len(p.Payload) == 0 {
+		o, pad = f.numbers.Skip(p)
+		return o, relay.DropNotWanted, false, pad, false
+	}
+	return o, relay.DropLate, false, false, false
+}
+
+// tick lets time pass while no packets do: a layer may have fallen silent.
+func (f *forwarder) tick(now int64) {
+	if f.selector != nil {
+		f.selector.Tick(now)
+	}
+}
+
+// keyframe tells when a keyframe of a layer is to be asked for.
+func (f *forwarder) keyframe(now int64) (spatial uint8, ok bool) {
+	if f.selector == nil {
+		return 0, false
+	}
+	return f.selector.Keyframe(now)
+}
+
+// spatial is the layer being sent, -1 for none.
+func (f *forwarder) spatial() int {
+	if f.selector == nil {
 		return 0
 	}
-	return relay.UpTo(f.maxS, f.maxT)
+	if n, _, ok := f.selector.Current(); ok {
+		return int(n)
+	}
+	return -1
 }
-func (f *forwarder) awaiting() uint8                             { return f.maxS }
-func (f *forwarder) switching() bool                             { return true }
-func (f *forwarder) limit(s, t uint8)                            { f.maxS, f.maxT = s, t }
-func (f *forwarder) pause(p bool)                                { f.paused = p }
-func (f *forwarder) encoding() (uint8, bool)                     { return f.maxS, true }
-func (f *forwarder) timestamp(e uint8, ts uint32) (uint32, bool) { return ts, true }
 
-// Push is called by the track.
-func (s *Subscriber) Push(p *relay.Packet) {}
+// layered tells that one encoding carries all spatial layers.
+func (f *forwarder) layered() bool { return f.codec == codec.VP9 || f.codec == codec.AV1 }
 
-// Clock is called by the track.
-func (s *Subscriber) Clock(relay.Clock)               {}
-func (s *Subscriber) answer(now int64, seqs []uint16) {}
+// encoding is the stream being sent, false for none.
+func (f *forwarder) encoding() (uint8, bool) {
+	n := f.spatial()
+	if f.layered() {
+		n = min(n, 0)
+	}
+	return uint8(max(n, 0)), n >= 0
+}
+
+// clock returns the newest clock pair of what is being sent.
+func (f *forwarder) clock(t *track.Track) (relay.Clock, bool) {
+	encoding, ok := f.encoding()
+	if !ok {
+		return relay.Clock{}, false
+	}
+	return t.LastClock(encoding)
+}
+
+// live tells which layers the track has before the first packet comes from it.
+func (f *forwarder) live(layers relay.LayerSet, now int64) {
+	if f.selector != nil {
+		f.selector.Live(layers, now)
+	}
+}

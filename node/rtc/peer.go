@@ -37,6 +37,8 @@ type Peer struct {
 	once   sync.Once
 	loops  sync.WaitGroup // goroutines that read and write media
 
+	transport transportCount
+
 	nego sync.Mutex // held over each exchange of descriptions; taken before mu
 
 	mu         sync.Mutex // guards all below

@@ -43,6 +43,7 @@ func (p *Peer) report() {
 		now := p.engine.now()
 		var batch []rtcp.Packet
 		p.each(func(s *Subscriber) {
+			s.tick(now)
 			if sr := s.senderReport(now); sr != nil {
 				batch = append(batch, sr)
 			}
@@ -70,16 +71,12 @@ func (s *Subscriber) senderReport(now int64) rtcp.Packet {
 	if s.ended || s.reported != 0 && now-s.reported < reportEvery || s.sent.Load() == 0 {
 		return nil
 	}
-	encoding, ok := s.out.encoding()
-	if !ok {
-		return nil
-	}
-	c, ok := s.track.LastClock(encoding)
+	c, ok := s.out.clock(s.track)
 	if !ok || now-c.Arrived > clockStale || now < c.Arrived {
 		return nil
 	}
-	ntp, origin := carry(c, now, s.out.rate)
-	stamp, ok := s.out.timestamp(encoding, origin)
+	ntp, origin := carry(c, now, s.out.codec.ClockRate())
+	stamp, ok := s.out.numbers.MapClock(relay.Clock{Spatial: c.Spatial, RTP: origin})
 	if !ok {
 		return nil
 	}

@@ -34,6 +34,8 @@ type Subscriber struct {
 	started bool
 	ended   bool
 	out     forwarder
+	asked   relay.LayerSet // what the tap was last told
+	writer  writer
 	repair  repairBudget
 
 	reported int64         // when the last sender report went out
@@ -53,9 +55,7 @@ type binding struct {
 }
 
 func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
-	s := &Subscriber{peer: p, down: d, track: t}
-	s.out.init(d)
-	return s
+	return &Subscriber{peer: p, down: d, track: t, out: newForwarder(d, p.engine.now()), writer: newWriter()}
 }
 
 // The five methods of webrtc.TrackLocal.
@@ -115,33 +115,73 @@ func (s *Subscriber) start() {
 		return
 	}
 	s.started = true
-	want := s.out.wants(s.track.Live())
+	s.out.live(s.track.Live(), s.peer.engine.now())
+	s.asked = s.out.wants()
+	want := s.asked
 	s.mu.Unlock()
-
+	for encoding := range uint8(relay.MaxSpatial) {
+		if c, ok := s.track.LastClock(encoding); ok {
+			s.Clock(c)
+		}
+	}
 	s.peer.mu.Lock()
 	if !s.peer.closing() {
 		s.peer.loops.Go(func() { s.feedback(b) })
 	}
 	s.peer.mu.Unlock()
-	tap := s.track.Attach(s, want)
+
+	tap := s.track.Attach(s, want) // closes s at once if the track has ended
 	s.mu.Lock()
 	s.tap = tap
-	ended, key := s.ended, s.out.awaiting()
+	ended := s.ended
 	s.mu.Unlock()
-	switch {
-	case ended:
+	if ended {
 		tap.Detach()
-	case s.down.Kind == relay.Video:
-		s.refresh(tap, key)
+		return
+	}
+	s.refresh(tap)
+}
+
+// refresh shows a picture as soon as possible: the running group of pictures of the
+// layer that is due, if the track has it, else the next keyframe. A client that sees
+// a picture already is not sent the past. The replay must not hold mu: it pushes.
+func (s *Subscriber) refresh(tap *track.Tap) {
+	now := s.peer.engine.now()
+	s.mu.Lock()
+	s.want(tap)
+	spatial, due := s.out.keyframe(now)
+	shown := s.out.spatial() >= 0
+	s.mu.Unlock()
+	if due && (shown || !tap.Replay(spatial)) {
+		tap.Keyframe(spatial)
 	}
 }
 
-// refresh shows a picture as soon as possible: the running group of pictures if the
-// track has it, else the next keyframe.
-func (s *Subscriber) refresh(tap *track.Tap, spatial uint8) {
-	if !tap.Replay(spatial) {
-		tap.Keyframe(spatial)
+func (s *Subscriber) want(tap *track.Tap) {
+	if want := s.out.wants(); want != s.asked {
+		s.asked = want
+		tap.Want(want)
 	}
+}
+
+// upstream brings the track's idea of this subscriber up to date; the caller holds mu,
+// which the track never takes while it holds its own.
+func (s *Subscriber) upstream(now int64) {
+	if s.tap == nil {
+		return
+	}
+	s.want(s.tap)
+	if spatial, ok := s.out.keyframe(now); ok {
+		s.tap.Keyframe(spatial)
+	}
+}
+
+// tick lets time pass while no packets do.
+func (s *Subscriber) tick(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.tick(now)
+	s.upstream(now)
 }
 
 // end stops sending; the section is freed by the peer.
@@ -168,27 +208,44 @@ func (s *Subscriber) Close() {
 }
 
 // Select bounds the layers sent: spatial 0 to 2 from the smallest picture, temporal 0
-// to 3. The nearest layer the publisher sends within them is taken.
+// to 3. The nearest layer that the publisher sends within them is taken.
 func (s *Subscriber) Select(maxSpatial, maxTemporal uint8) {
-	s.change(func() { s.out.limit(min(maxSpatial, relay.MaxSpatial-1), min(maxTemporal, relay.MaxTemporal-1)) })
+	s.change(func(now int64) { s.out.limit(maxSpatial, maxTemporal, now) })
 }
 
 // Pause stops and resumes the packets; the section stays.
-func (s *Subscriber) Pause(paused bool) { s.change(func() { s.out.pause(paused) }) }
+func (s *Subscriber) Pause(paused bool) {
+	s.change(func(now int64) { s.out.pause(paused, now) })
+}
 
-// change applies f and brings the tap in line, without mu: the tap calls upstream.
-func (s *Subscriber) change(f func()) {
-	live := s.track.Live()
+func (s *Subscriber) change(f func(now int64)) {
+	now := s.peer.engine.now()
 	s.mu.Lock()
-	f()
-	want := s.out.wants(live)
-	tap, key, asks := s.tap, s.out.awaiting(), s.out.switching()
+	f(now)
+	tap := s.tap
 	s.mu.Unlock()
-	if tap == nil {
-		return
+	if tap != nil {
+		s.refresh(tap)
 	}
-	tap.Want(want)
-	if asks && s.down.Kind == relay.Video {
-		s.refresh(tap, key)
-	}
+}
+
+// SubscriberStats are counters of one subscription since it began.
+type SubscriberStats struct {
+	Packets, Bytes uint64 // sent for the first time; payload bytes
+	Resent         uint64 // packets
+	Nacked         uint64 // packets the client asked for again
+	Keyframes      uint64 // requests of the client
+	Drops          map[string]uint64
+	// Spatial is the spatial layer being sent, -1 for none.
+	Spatial int
+	Heard   *Heard // the client's last receiver report, nil before
+}
+
+// Stats returns the counters.
+func (s *Subscriber) Stats() SubscriberStats {
+	s.mu.Lock()
+	spatial := s.out.spatial()
+	s.mu.Unlock()
+	return SubscriberStats{Packets: s.sent.Load(), Bytes: s.bytes.Load(), Resent: s.resent.Load(), Nacked: s.nacked.Load(),
+		Keyframes: s.keyframes.Load(), Drops: s.drops.Snapshot(), Spatial: spatial, Heard: s.heard.Load()}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type world struct {
 	engine *Engine
 	router *vnet.Router
 	client *vnet.Net
+	now    func() int64
 }
 
 func testLog() *slog.Logger {
@@ -56,9 +58,10 @@ func newWorld(t *testing.T) *world {
 	w.check(w.router.Start())
 	udp, err := server.ListenPacket("udp4", serverIP+":7882")
 	w.check(err)
-	w.engine, err = NewEngine(Config{UDP: udp, HostIPs: []net.IP{net.ParseIP(serverIP)}, Log: testLog()})
+	began := time.Now()
+	w.now = func() int64 { return int64(time.Since(began)) + 1e9 }
+	w.engine, err = NewEngine(Config{UDP: udp, HostIPs: []net.IP{net.ParseIP(serverIP)}, Log: testLog(), Now: w.now})
 	w.check(err)
-	t.Cleanup(func() {})
 	return w
 }
 
@@ -232,7 +235,24 @@ type sending struct {
 	seq    uint16
 	ts     uint32
 	pic    uint16
+	key    atomic.Bool // the next picture is a keyframe
 }
+
+// ssrcOf is the SSRC of one of a client's streams.
+func ssrcOf(s *sending) uint32 {
+	for _, e := range s.sender.GetParameters().Encodings {
+		if e.RID == s.rid {
+			return uint32(e.SSRC)
+		}
+	}
+	return 0
+}
+
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) add()     { c.n.Add(1) }
+func (c *counter) get() int { return int(c.n.Load()) }
+
 
 func (u *uplinkPair) audio(cid string) *sending {
 	u.w.t.Helper()
@@ -287,7 +307,7 @@ func (s *sending) frame(key bool) {
 	s.ts += 3000
 	s.pic++
 	b := []byte{0x90, 0x80, 0x80 | byte(s.pic>>8), byte(s.pic), 1, 0, 0, 0x9d, 0x01, 0x2a, 64, 1, 180, 0, 0xaa}
-	if key {
+	if s.key.Swap(false) || key {
 		b[4] = 0
 	}
 	s.send(b, true)

@@ -1,0 +1,180 @@
+package rtc
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"github.com/pion/rtp"
+
+	"maille/relay"
+	"maille/relay/rewrite"
+)
+
+const (
+	profileOneByte = 0xBEDE // RFC 8285 section 4.2
+	profileTwoByte = 0x1000
+	oneByteMost    = 16 // bytes of an element in the one-byte form
+
+	originBytes = 2 // original sequence number before an RTX payload (RFC 4588 section 4)
+)
+
+// transportCount numbers every packet of a peer (transport-wide congestion control).
+type transportCount struct{ next atomic.Uint32 }
+
+// writer builds and writes the packets of one subscriber. It is the one place with
+// pion's writers: it will be replaced by batched sends of our own. It reuses its
+// header and buffers, so it is used under Subscriber.mu.
+type writer struct {
+	header  rtp.Header
+	numbers [2]byte // transport-wide sequence number
+	payload []byte
+	rtxSeq  uint16
+}
+
+func newWriter() writer {
+	return writer{header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 4)},
+		payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq()}
+}
+
+// head fills the header for p as o says.
+func (w *writer) head(c *transportCount, b *binding, in *relay.Packet, o rewrite.Out, marker bool) {
+	h := &w.header
+	h.Padding, h.PaddingSize, h.Marker = false, 0, marker
+	h.PayloadType, h.SSRC, h.SequenceNumber, h.Timestamp = b.pt, b.ssrc, o.Seq, o.Timestamp
+	h.Extensions, h.Extension, h.ExtensionProfile = h.Extensions[:0], false, profileOneByte
+	if in != nil {
+		w.extend(b.ids.Descriptor, in.Descriptor)
+		w.extend(b.ids.CaptureTime, in.CaptureTime)
+	}
+	if b.ids.TransportCC != 0 {
+		binary.BigEndian.PutUint16(w.numbers[:], uint16(c.next.Add(1)))
+		w.extend(b.ids.TransportCC, w.numbers[:])
+	}
+}
+
+func (w *writer) extend(id uint8, body []byte) {
+	if id == 0 || len(body) == 0 || len(body) > 255 {
+		return
+	}
+	h := &w.header
+	h.Extension = true
+	if len(body) > oneByteMost || id > 14 {
+		h.ExtensionProfile = profileTwoByte
+	}
+	_ = h.SetExtension(id, body) // its checks are the two above
+}
+
+// Push is called by the track with each packet of the layers that are wanted.
+func (s *Subscriber) Push(p *relay.Packet) {
+	b := s.bound.Load()
+	if b == nil {
+		s.drops.Add(relay.DropSend)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	o, why, ok, pad, marker := s.out.pass(p)
+	switch {
+	case ok:
+		s.first(b, p, o, marker)
+	case pad:
+		s.drops.Add(why)
+		s.padding(b, o)
+	default:
+		s.drops.Add(why)
+	}
+	s.upstream(p.Arrived)
+}
+
+// first sends a packet for the first time; the caller holds mu.
+func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bool) {
+	w := &s.writer
+	w.head(&s.peer.transport, b, p, o, marker)
+	payload := s.out.numbers.AppendPayload(w.payload[:0], p, o)
+	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
+		s.drops.Add(relay.DropSend)
+		return
+	}
+	s.sent.Add(1)
+	s.bytes.Add(uint64(len(payload)))
+	s.repair.credit(len(payload))
+}
+
+// padding fills a number that stays empty, so that the client stops asking for it.
+func (s *Subscriber) padding(b *binding, o rewrite.Out) {
+	w := &s.writer
+	w.head(&s.peer.transport, b, nil, o, false)
+	w.header.Padding, w.header.PaddingSize = true, 1
+	if _, err := b.writer.WriteRTP(&w.header, nil); err != nil {
+		s.drops.Add(relay.DropSend)
+	}
+}
+
+// again sends a packet that the client missed: in the retransmission format where it
+// is negotiated, else the very same packet. The caller holds mu.
+func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
+	w := &s.writer
+	if b.rtx == 0 && b.ids.TransportCC != 0 {
+		return // it could not be the same: see extensions
+	}
+	w.head(&s.peer.transport, b, p, o, p.Marker)
+	payload := w.payload[:0]
+	if b.rtx != 0 {
+		payload = binary.BigEndian.AppendUint16(payload, o.Seq)
+		w.header.PayloadType, w.header.SSRC, w.header.SequenceNumber = b.rtx, b.rtxSSRC, w.rtxSeq
+		w.rtxSeq++
+	}
+	payload = s.out.numbers.AppendPayload(payload, p, o)
+	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
+		s.drops.Add(relay.DropSend)
+		return
+	}
+	s.resent.Add(1)
+}
+
+// answer repairs what the client missed, from the track's ring. What is not there
+// climbs to whoever sent the track here.
+func (s *Subscriber) answer(now int64, seqs []uint16) {
+	b := s.bound.Load()
+	if b == nil {
+		return
+	}
+	var missing [relay.MaxSpatial][]uint16
+	for _, seq := range seqs {
+		s.mu.Lock()
+		if encoding, origin, ok := s.out.numbers.Origin(seq); ok && !s.ended {
+			if p := s.track.Lookup(encoding, origin); p == nil {
+				missing[encoding] = append(missing[encoding], origin)
+			} else {
+				s.resend(b, seq, p)
+				p.Release()
+			}
+		}
+		s.mu.Unlock()
+	}
+	for encoding, seqs := range missing {
+		if len(seqs) > 0 {
+			s.track.Resend(uint8(encoding), seqs)
+		}
+	}
+}
+
+func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet) {
+	if !s.repair.take(len(p.Payload)) {
+		s.drops.Add(relay.DropShed)
+		return
+	}
+	if o, ok := s.out.numbers.Again(seq, p); ok {
+		s.again(b, p, o)
+	}
+}
+
+// Clock is called by the track with each new clock pair.
+func (s *Subscriber) Clock(c relay.Clock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.numbers.Clock(c)
+}
