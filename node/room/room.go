@@ -85,6 +85,7 @@ type Room struct {
 	version  uint64 // of this node's facts
 	// emptySince is when the last local participant left; zero while there are some.
 	emptySince time.Time
+	visited    bool // someone has been attached here
 
 	mu sync.Mutex
 	// +guarded by mu: tracks published here, for links that ask without the loop.
@@ -253,10 +254,16 @@ func (r *Room) Origin(id relay.TrackID) *track.Track {
 	return r.origins[id]
 }
 
-// Empty returns how many participants are attached here and since when none is.
-func (r *Room) Empty() (participants int, since time.Time) {
-	_ = r.call(func() { participants, since = len(r.local), r.emptySince })
-	return participants, since
+// Empty returns how many participants are attached here, for how long none has been,
+// and whether one ever was.
+func (r *Room) Empty() (participants int, empty time.Duration, visited bool) {
+	_ = r.call(func() {
+		participants, visited = len(r.local), r.visited
+		if !r.emptySince.IsZero() {
+			empty = r.env.Now().Sub(r.emptySince)
+		}
+	})
+	return participants, empty, visited
 }
 
 // Close ends the room on this node: clients are told with the reason and action, and

@@ -110,7 +110,7 @@ func (r *Room) admit(p *Participant, c signal.Conn) bool {
 	p.conn = c
 	p.info.State = livekit.ParticipantInfo_JOINED
 	r.local[p.identity] = p
-	r.emptySince = time.Time{}
+	r.emptySince, r.visited = time.Time{}, true
 	p.write(r.joinResponse(p))
 	p.refreshToken()
 	r.announce([]*Participant{p})
