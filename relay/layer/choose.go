@@ -76,9 +76,9 @@ func (s *Selector) aim(target int8) {
 	}
 }
 
-// needs computes the demand: nothing more than is forwarded and aimed at, unless the
+// required computes what is needed: nothing more than is forwarded and aimed at, unless the
 // wanted layer fails to come.
-func (s *Selector) needs() relay.LayerSet {
+func (s *Selector) required() relay.LayerSet {
 	if s.want.Paused {
 		return relay.NoLayers
 	}

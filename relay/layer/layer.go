@@ -70,7 +70,7 @@ type Selector struct {
 	seen   [relay.MaxSpatial]int64 // last packet of each spatial layer, 0 if none
 	quiet  [relay.MaxSpatial]int64 // longest pause between pictures, slowly forgotten
 	asked  [relay.MaxSpatial]int64 // last keyframe request, 0 if none is open
-	demand relay.LayerSet
+	needs  relay.LayerSet
 }
 
 // New returns a selector. svc says that one encoding carries all spatial layers.
@@ -107,7 +107,7 @@ func (s *Selector) Live(live relay.LayerSet, now int64) {
 func (s *Selector) Tick(now int64) {
 	s.now = max(s.now, now)
 	s.choose()
-	s.demand = s.needs()
+	s.needs = s.required()
 }
 
 // Packet judges one packet, at the time of its arrival.
@@ -119,7 +119,7 @@ func (s *Selector) Packet(p *relay.Packet) Verdict {
 	s.Tick(p.Arrived)
 	v := s.judge(p)
 	if v.Switched {
-		s.demand = s.needs()
+		s.needs = s.required()
 	}
 	return v
 }
@@ -215,10 +215,25 @@ func (s *Selector) Current() (spatial, temporal uint8, ok bool) {
 	return uint8(s.current), s.temporal, true
 }
 
-// Demand returns the layers this subscriber needs from upstream now: what is
-// forwarded, what it moves to, and while the wanted layer is not sent, what could
-// stand in for it.
-func (s *Selector) Demand() relay.LayerSet { return s.demand }
+// Needs returns the layers this subscriber needs from upstream now: what is forwarded,
+// what it moves to, and while the wanted layer is not sent, what could stand in for it.
+func (s *Selector) Needs() relay.LayerSet { return s.needs }
+
+// Demand returns Needs rounded up to whole encodings. It is what to ask for where a
+// layer left out upstream cannot be told from loss (relay.Packet.Omitted is not set),
+// and what to hear in any case.
+func (s *Selector) Demand() relay.LayerSet {
+	if s.svc && s.needs != relay.NoLayers {
+		return relay.AllLayers
+	}
+	var set relay.LayerSet
+	for spatial := range uint8(relay.MaxSpatial) {
+		if s.needs.HasSpatial(spatial) {
+			set |= relay.Spatial(spatial)
+		}
+	}
+	return set
+}
 
 // Keyframe reports whether to ask for a keyframe now, and of which spatial layer. It
 // counts the request as sent. It is to be called after Packet, Want, Live and Tick.

@@ -11,19 +11,17 @@ import (
 type Tap struct {
 	track *Track
 	sink  relay.Sink
-	want  atomic.Uint32 // relay.LayerSet, read by every Push
+	gets  atomic.Uint32 // relay.LayerSet given to the sink: want and hear, read by every Push
+
+	want, hear relay.LayerSet // guarded by track.mu
 }
 
 // Attach adds a sink that wants the given layers. The sink gets what is pushed from
 // now on; Replay gives it the past, LastClock the clock pairs. On a closed track the
 // sink is closed at once.
-//
-// A sink is given every packet of an encoding of which it wants any layer, and leaves
-// out the layers it does not want (Wants) itself: only so can it tell a packet left
-// out from a packet lost. Of encodings it does not want it sees nothing.
 func (t *Track) Attach(s relay.Sink, want relay.LayerSet) *Tap {
-	tap := &Tap{track: t, sink: s}
-	tap.want.Store(uint32(want))
+	tap := &Tap{track: t, sink: s, want: want}
+	tap.gets.Store(uint32(want))
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
@@ -59,27 +57,37 @@ func (tap *Tap) Detach() {
 
 // Want replaces the layers the sink gets and asks for upstream.
 func (tap *Tap) Want(want relay.LayerSet) {
-	if tap.want.Swap(uint32(want)) == uint32(want) {
-		return
-	}
 	t := tap.track
 	t.mu.Lock()
-	t.unite()
+	changed := tap.want != want
+	if changed {
+		tap.want = want
+		tap.gets.Store(uint32(want | tap.hear))
+		t.unite()
+	}
 	t.mu.Unlock()
-	t.tell()
+	if changed {
+		t.tell()
+	}
 }
 
-// Wants reports whether the packet is of a layer that the sink wants.
-func (tap *Tap) Wants(p *relay.Packet) bool {
-	return relay.LayerSet(tap.want.Load()).Has(p.Spatial, p.Temporal)
+// Hear replaces the layers the sink also gets when they pass for others, without
+// asking for them upstream. A sink that leaves out some layers of an encoding hears
+// all of them: only so can it tell a packet left out from a packet lost.
+func (tap *Tap) Hear(hear relay.LayerSet) {
+	t := tap.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tap.hear = hear
+	tap.gets.Store(uint32(tap.want | hear))
 }
 
 // Keyframe asks upstream for a keyframe of a spatial layer. Many sinks may ask at
 // once: the source is asked at most once per layer and 500 ms.
 func (tap *Tap) Keyframe(spatial uint8) { tap.track.keyframe(spatial) }
 
-// Replay pushes the running group of pictures of an encoding to this sink, before any
-// further live packet of that encoding. It returns false and pushes nothing when the
+// Replay pushes the running group of pictures of an encoding to this sink, as far as
+// it gets its layers, before any further live packet of that encoding. It returns false and pushes nothing when the
 // group is not there in full; the sink then asks for a keyframe. It must not be called
 // from within a Push (every other method may be).
 func (tap *Tap) Replay(encoding uint8) bool {
@@ -92,7 +100,9 @@ func (tap *Tap) Replay(encoding uint8) bool {
 	defer e.turn.Unlock()
 	packets := e.running(t.now())
 	for _, p := range packets {
-		tap.sink.Push(p)
+		if tap.gets.Load()&uint32(relay.Layer(p.Spatial, p.Temporal)) != 0 {
+			tap.sink.Push(p)
+		}
 		p.Release()
 	}
 	return len(packets) > 0
@@ -100,9 +110,9 @@ func (tap *Tap) Replay(encoding uint8) bool {
 
 // unite recomputes the demand of all sinks; the caller holds mu.
 func (t *Track) unite() {
-	var union uint32
+	var union relay.LayerSet
 	for _, tap := range *t.taps.Load() {
-		union |= tap.want.Load()
+		union |= tap.want
 	}
-	t.demand.Store(union)
+	t.demand.Store(uint32(union))
 }

@@ -76,7 +76,7 @@ func (t *Track) Kind() relay.Kind { return t.kind }
 func (t *Track) Mime() string { return t.mime }
 
 // Push takes over the caller's reference to p, stores it for repair and gives it to
-// every sink that wants a layer of its encoding. Duplicates go no further; late packets that fill
+// every sink that wants or hears its layer. Duplicates go no further; late packets that fill
 // a gap do. It allocates nothing.
 func (t *Track) Push(p *relay.Packet) {
 	defer p.Release()
@@ -112,10 +112,10 @@ func (t *Track) pass(e *encoding, p *relay.Packet) bool {
 		t.served(p.Spatial)
 	}
 
-	encoding := uint32(relay.Spatial(p.Encoding))
+	layer := uint32(relay.Layer(p.Spatial, p.Temporal))
 	wanted := false
 	for _, tap := range *t.taps.Load() {
-		if tap.want.Load()&encoding != 0 {
+		if tap.gets.Load()&layer != 0 {
 			tap.sink.Push(p)
 			wanted = true
 		}
