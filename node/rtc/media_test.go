@@ -236,29 +236,23 @@ func TestSenderReportsLineUp(t *testing.T) {
 			sid  string
 			rate float64
 		}{{"TR_VC", 90000}, {"TR_AM", 48000}} {
-			in, packets := m.down.got(tt.sid)
-			reports := make(chan *rtcp.SenderReport, 1)
-			go func() {
-				for {
-					pkts, _, err := in.receiver.ReadRTCP()
-					if err != nil {
-						return
-					}
-					for _, p := range pkts {
-						if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == uint32(in.track.SSRC()) {
-							select {
-							case reports <- sr:
-							default:
-							}
-						}
-					}
+			in, _ := m.down.got(tt.sid)
+			m.down.rx.Lock()
+			seen := len(in.reports)
+			m.down.rx.Unlock()
+			var sr rtcp.SenderReport
+			m.wait("sender report", func() bool {
+				m.down.rx.Lock()
+				defer m.down.rx.Unlock()
+				if len(in.reports) == seen {
+					return false
 				}
-			}()
-			sr := <-reports
-			sr = <-reports
+				sr = in.reports[seen]
+				return true
+			})
 			// The publisher stamps each packet when it sends it, and its pion reports with
 			// time.Now: the report's instant must be within a packet and a hop of the media.
-			_, packets = m.down.got(tt.sid)
+			_, packets := m.down.got(tt.sid)
 			last := packets[len(packets)-1]
 			ahead := float64(int32(sr.RTPTime-last.Timestamp)) / tt.rate
 			wall := time.Unix(0, 0).Add(time.Duration(float64(sr.NTPTime>>32-2208988800)*1e9) + time.Duration((sr.NTPTime&0xffffffff)*1e9>>32))

@@ -219,9 +219,10 @@ func (s *Subscriber) Pause(paused bool) {
 }
 
 func (s *Subscriber) change(f func(now int64)) {
-	now := s.peer.engine.now()
+	now, live := s.peer.engine.now(), s.track.Live()
 	s.mu.Lock()
 	f(now)
+	s.out.live(live, now)
 	tap := s.tap
 	s.mu.Unlock()
 	if tap != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -31,6 +32,7 @@ type incoming struct {
 	track    *webrtc.TrackRemote
 	receiver *webrtc.RTPReceiver
 	packets  []rtp.Packet
+	reports  []rtcp.SenderReport
 }
 
 func (w *world) downlink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngine)) *downlinkPair {
@@ -42,6 +44,7 @@ func (w *world) downlink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngi
 		d.rx.Lock()
 		d.in[track.ID()] = in
 		d.rx.Unlock()
+		go d.readReports(in)
 		for {
 			p, _, err := track.ReadRTP()
 			if err != nil {
@@ -56,6 +59,23 @@ func (w *world) downlink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngi
 	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Downlink, Name: "watcher"})
 	w.check(err)
 	return d
+}
+
+// readReports also lets pion answer with receiver reports.
+func (d *downlinkPair) readReports(in *incoming) {
+	for {
+		pkts, _, err := in.receiver.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range pkts {
+			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == uint32(in.track.SSRC()) {
+				d.rx.Lock()
+				in.reports = append(in.reports, *sr)
+				d.rx.Unlock()
+			}
+		}
+	}
 }
 
 func (d *downlinkPair) reply(sdp string, id uint32) {

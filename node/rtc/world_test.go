@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
 	"github.com/pion/rtp"
@@ -92,6 +93,7 @@ func (w *world) browser(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngin
 	r := &interceptor.Registry{}
 	var s webrtc.SettingEngine
 	s.SetNet(w.client)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	for _, f := range change {
 		f(&s, m)
 	}
@@ -253,7 +255,6 @@ type counter struct{ n atomic.Int64 }
 func (c *counter) add()     { c.n.Add(1) }
 func (c *counter) get() int { return int(c.n.Load()) }
 
-
 func (u *uplinkPair) audio(cid string) *sending {
 	u.w.t.Helper()
 	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, cid, "stream")
@@ -304,7 +305,7 @@ func (s *sending) send(payload []byte, marker bool) {
 
 // frame sends a one-packet VP8 picture.
 func (s *sending) frame(key bool) {
-	s.ts += 3000
+	s.ts += 1800
 	s.pic++
 	b := []byte{0x90, 0x80, 0x80 | byte(s.pic>>8), byte(s.pic), 1, 0, 0, 0x9d, 0x01, 0x2a, 64, 1, 180, 0, 0xaa}
 	if s.key.Swap(false) || key {
