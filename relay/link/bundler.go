@@ -17,6 +17,9 @@ type bundler struct {
 	// none.
 	tail  wire.Frame
 	tailP *relay.Packet
+	// pace is the link's own, above those of the lanes.
+	pace    bucket
+	limited bool // the last wait was for pace, not for a lane
 }
 
 // bundle sends what is queued: everything that waits now goes into as few datagrams
@@ -54,6 +57,9 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		return idleWait, false
 	}
 	urgent, free, delay := b.pick(lanes, now)
+	if capped := b.capped(now); capped > 0 {
+		free, delay = nil, capped
+	}
 	audio := b.nextAudio()
 	target := free
 	if audio.p != nil {
@@ -114,11 +120,15 @@ func (b *bundler) fill(bundle *wire.Bundle, now int64) {
 		b.held = entry{}
 	}
 	late := func(e entry) { e.out.drop(e, relay.DropQueueFull) }
+	waited := int64(0)
+	defer func() { b.s.noteWait(waited, b.limited) }()
 	for b.tailP == nil && !bundle.Full() {
 		e, ok := b.s.queue.pop(now, late)
 		if !ok {
+			b.limited = false
 			return
 		}
+		waited = max(waited, now-e.at)
 		if !b.add(bundle, e) {
 			b.held = e
 			return
@@ -194,7 +204,7 @@ func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int6
 		l.refresh(now)
 		l.bucket.advance(now)
 		if len(l.out) < laneQueue-1 {
-			if load := l.bucket.tokens / l.bucket.rate; urgent == nil || load > bestUrgent {
+			if load := l.load(); urgent == nil || load < bestUrgent {
 				urgent, bestUrgent = l, load
 			}
 		}
@@ -209,12 +219,27 @@ func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int6
 	return urgent, free, delay
 }
 
+// capped tells how long the link's cap forbids what can wait; 0 if it does not.
+func (b *bundler) capped(now int64) int64 {
+	rate := b.s.sent.rateCap()
+	if rate == 0 {
+		b.pace = bucket{at: now}
+		return 0
+	}
+	b.pace.set(rate, max(laneBurst, rate*0.005), now)
+	b.limited = b.pace.tokens <= 0
+	return b.pace.wait()
+}
+
 // launch gives the bundle to the lane.
 func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
 	s := b.s
 	size := bundle.Len() + overhead
 	d := bundle.Seal(s.sent.note(l, size, now))
 	l.bucket.take(size)
+	if b.pace.rate > 0 {
+		b.pace.take(size)
+	}
 	s.counters.sent.datagrams.Add(1)
 	s.counters.sent.bytes.Add(uint64(len(d)))
 	s.counters.sent.packets.Add(uint64(bundle.Frames()))

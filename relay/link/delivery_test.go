@@ -199,11 +199,13 @@ func TestExplore(t *testing.T) {
 		{"1%", conditions{delay: 50 * ms, loss: .01}},
 		{"5%", conditions{delay: 50 * ms, loss: .05}},
 		{"20%", conditions{delay: 50 * ms, loss: .20}},
-		{"10Mbit", conditions{delay: 50 * ms, rate: 10e6, queue: 1250000}},
+		{"10Mbit 1s", conditions{delay: 50 * ms, rate: 10e6, queue: 1250000}},
+		{"10Mbit 100ms", conditions{delay: 50 * ms, rate: 10e6, queue: 125000}},
+		{"10Mbit 1%", conditions{delay: 50 * ms, rate: 10e6, queue: 250000, loss: .01}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := deliver(t, c.c, meeting, nil, func(c *Config) { c.Lanes = 24 })
+				x := deliver(t, c.c, meeting, nil)
 				t.Logf("within path + 1.5 RTT + 20 ms: video %.3f%% audio %.3f%%", 100*x.video.within(220*ms), 100*x.audio.within(220*ms))
 				x.log(t)
 			})

@@ -23,11 +23,17 @@ type lane struct {
 
 	// flying counts bytes handed over and not yet reported as arrived or lost.
 	flying atomic.Int64
+	// missed counts datagrams reported as lost.
+	missed atomic.Int64
 
 	// Pacing, touched by the bundler only.
-	bucket bucket
-	polled int64 // when the connection's statistics were last read
-	window float64
+	bucket   bucket
+	polled   int64 // when the connection's statistics were last read
+	window   float64
+	rtt      float64 // seconds
+	stuck    float64 // bytes that are lost but that QUIC still counts as in flight
+	stuckAt  int64   // when stuck last changed
+	forgiven int64   // losses that QUIC will not declare, or declared without our knowing
 }
 
 var datagrams = sync.Pool{New: func() any { return new([wire.MaxDatagram]byte) }}
@@ -114,14 +120,29 @@ func (l *lane) refresh(now int64) {
 	if rtt <= 0 {
 		rtt = 100 * time.Millisecond
 	}
-	l.window = float64(st.CongestionWindow)
-	l.bucket.set(overdrive*l.window/rtt.Seconds(), laneBurst, now)
+	l.window, l.rtt = float64(st.CongestionWindow), rtt.Seconds()
+	l.bucket.set(overdrive*l.window/l.rtt, laneBurst, now)
+
+	// QUIC learns of a loss later than the reports do, up to a timeout later when little
+	// is in flight. Until then the lost bytes keep its window shut.
+	stuck := l.missed.Load() - int64(st.PacketsLost) - l.forgiven
+	if bytes := float64(max(stuck, 0)) * fullPacket; bytes != l.stuck {
+		l.stuck, l.stuckAt = bytes, now
+	} else if stuck != 0 && now-l.stuckAt > int64(4*rtt)+int64(200*time.Millisecond) {
+		l.forgiven += stuck // probes of QUIC's own, or reports that came late
+		l.stuck = 0
+	}
+}
+
+// load is how full the congestion window is; above 1, datagrams wait inside QUIC.
+// Reports are up to two intervals old, and what they do not tell yet counts as flying.
+func (l *lane) load() float64 {
+	room := l.window*(1+reportLag/l.rtt) + fullPacket
+	return (float64(l.flying.Load()) + l.stuck) / room
 }
 
 // free tells whether the lane may take a datagram that can wait.
-func (l *lane) free() bool {
-	return len(l.out) == 0 && l.bucket.tokens > 0 && float64(l.flying.Load()) < flyingMax*l.window+flyingSlack
-}
+func (l *lane) free() bool { return len(l.out) == 0 && l.bucket.tokens > 0 && l.load() < 1 }
 
 const (
 	// overdrive fills the congestion window a little faster than it empties: below
@@ -130,10 +151,8 @@ const (
 	// overhead is what QUIC, its frame and its tag add to a datagram, for pacing.
 	overhead = 28
 	// laneBurst lets a lane send this much at once after a pause.
-	laneBurst = 4 * wire.MaxDatagram
-	// A lane with more in flight than its window holds has the rest queued inside
-	// quic-go, where it can neither be dropped nor overtaken. Reports are up to two
-	// report intervals old, hence the slack.
-	flyingMax   = 1.5
-	flyingSlack = 8 * wire.MaxDatagram
+	laneBurst  = 4 * wire.MaxDatagram
+	fullPacket = wire.MaxDatagram + overhead
+	// reportLag is the mean time until an arrival is reported, in seconds.
+	reportLag = 0.025
 )

@@ -161,3 +161,27 @@ func (s *Session) dialSome(n int) int {
 	wg.Wait()
 	return int(up.Load())
 }
+
+// noteWait keeps the longest time a packet waited for a lane. Waiting for the link's
+// cap is no reason for more lanes.
+func (s *Session) noteWait(waited int64, capped bool) {
+	if !capped && waited > s.waited.Load() {
+		s.waited.Store(waited)
+	}
+}
+
+// tuneLanes decides on the number of lanes, with every probe.
+func (s *Session) tuneLanes(now int64) {
+	if s.e.cfg.MaxLanes == s.e.cfg.Lanes {
+		return
+	}
+	s.lanes.mu.Lock()
+	own := s.lanes.own
+	s.lanes.mu.Unlock()
+	s.count.least, s.count.most = s.e.cfg.Lanes, s.e.cfg.MaxLanes
+	s.wantLanes(s.count.decide(now, laneState{
+		lanes: len(s.lanes.all()), want: own, rtt: s.RTT(),
+		waited: time.Duration(s.waited.Swap(0)), loss: s.sent.loss(),
+		congested: s.sent.crowded.Load(), room: 1,
+	}))
+}

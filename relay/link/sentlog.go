@@ -1,10 +1,15 @@
 package link
 
 import (
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"maille/relay/wire"
 )
+
+// lossGain makes the loss rate an average over some 500 datagrams.
+const lossGain = 1.0 / 500
 
 // sentLogSize covers a round trip of half a second at 8,000 datagrams a second.
 const sentLogSize = 4096
@@ -15,6 +20,41 @@ type sentLog struct {
 	ring []sentDatagram
 	next uint16
 	low  uint16 // nothing before it is unreported
+
+	estimate estimator
+	samples  []sample
+	clock    unwrapper
+	lossRate float64       // share of datagrams lost, over the last few hundred
+	cap      atomic.Uint64 // float64 bits of the estimate's cap
+	crowded  atomic.Bool   // a queue stands on the path
+}
+
+// rateCap is what the whole link may send, in bytes per second; 0 is no limit.
+func (g *sentLog) rateCap() float64 { return math.Float64frombits(g.cap.Load()) }
+
+func (g *sentLog) loss() float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lossRate
+}
+
+// unwrapper turns the peer's 32-bit ticks into nanoseconds that only grow.
+type unwrapper struct {
+	last  uint32
+	total int64
+	begun bool
+}
+
+func (u *unwrapper) at(tick uint32) int64 {
+	if !u.begun {
+		u.begun, u.last, u.total = true, tick, 1<<32
+	}
+	d := int32(tick - u.last)
+	at := u.total + int64(d)
+	if d > 0 {
+		u.last, u.total = tick, at
+	}
+	return at * wire.Tick
 }
 
 type sentDatagram struct {
@@ -52,13 +92,13 @@ func (s *Session) reported(b []byte, now int64) error {
 	if err != nil {
 		return err
 	}
-	s.sent.settle(base, arrivals, now, &s.counters)
+	s.sent.settle(base, arrivals, now, s.rtt.Load(), &s.counters)
 	return nil
 }
 
 // settle takes what was reported off the log. What lies before the report and was
 // never reported is lost: every number is in two reports.
-func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *counters) {
+func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now, rtt int64, c *counters) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ring == nil {
@@ -68,11 +108,14 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *cou
 		for ; g.low != base; g.low++ {
 			if d := &g.ring[g.low%sentLogSize]; d.l != nil && d.seq == g.low {
 				d.l.flying.Add(-int64(d.size))
+				d.l.missed.Add(1)
 				d.l = nil
 				c.lost.Add(1)
+				g.lossRate += (1 - g.lossRate) * lossGain
 			}
 		}
 	}
+	g.samples = g.samples[:0]
 	for i, a := range arrivals {
 		seq := base + uint16(i)
 		d := &g.ring[seq%sentLogSize]
@@ -82,5 +125,10 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *cou
 		d.l.flying.Add(-int64(d.size))
 		d.l = nil
 		c.arrived.Add(1)
+		g.lossRate -= g.lossRate * lossGain
+		g.samples = append(g.samples, sample{sent: d.at, arrived: g.clock.at(a.At), size: int(d.size)})
 	}
+	g.estimate.report(now, rtt, g.samples)
+	g.cap.Store(math.Float64bits(g.estimate.cap))
+	g.crowded.Store(g.estimate.congested())
 }

@@ -49,6 +49,7 @@ type Session struct {
 		sync.Mutex // guards the Joiner
 		wire.Joiner
 	}
+	waited   atomic.Int64  // longest wait for a lane since the last decision
 	nudge    chan struct{} // wakes the upkeep before its timer
 	counters counters
 
@@ -56,6 +57,7 @@ type Session struct {
 	gapped []*Upstream
 	turn   int
 	probes int
+	count  laneCount
 }
 
 func newSession(e *Endpoint, peer string, id uint64, conn *quic.Conn, stream *quic.Stream, dialer bool) *Session {
@@ -161,6 +163,7 @@ func (s *Session) upkeep() {
 			s.probed[id%uint32(len(s.probed))].Store(now)
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
 			s.tellStats()
+			s.tuneLanes(now)
 		}
 		next := min(nextProbe, s.sendFeedback(now))
 		timer.Reset(max(time.Duration(next-now), time.Millisecond))
