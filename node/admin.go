@@ -25,6 +25,9 @@ type admin struct {
 	n *Node
 }
 
+// Admin is the operators' service, for programs that embed a node.
+func (n *Node) Admin() adminpb.AdminServer { return &admin{n: n} }
+
 // askTimeout bounds what one node waits for another when it gathers an answer.
 const askTimeout = 2 * time.Second
 

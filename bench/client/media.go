@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 	"google.golang.org/protobuf/proto"
 
@@ -29,6 +30,9 @@ type Published struct {
 	tracks  []*webrtc.TrackLocalStaticRTP
 	sender  *webrtc.RTPSender
 	levelID uint8
+	midID   uint8
+	ridID   uint8
+	mid     string
 	want    [3]atomic.Bool // a keyframe is due
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -118,9 +122,19 @@ func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest) error
 	if err := p.c.Wait(ctx, "the publisher transport", connected); err != nil {
 		return err
 	}
+	for _, t := range p.c.pub.GetTransceivers() {
+		if t.Sender() == p.sender {
+			p.mid = t.Mid()
+		}
+	}
 	for _, e := range p.sender.GetParameters().HeaderExtensions {
-		if e.URI == levelURI {
+		switch e.URI {
+		case levelURI:
 			p.levelID = uint8(e.ID)
+		case sdp.SDESMidURI:
+			p.midID = uint8(e.ID)
+		case sdp.SDESRTPStreamIDURI:
+			p.ridID = uint8(e.ID)
 		}
 	}
 	return nil

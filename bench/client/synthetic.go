@@ -97,6 +97,11 @@ func (p *Published) video(i int, interval time.Duration, size int) {
 	packet := rtp.Packet{Header: rtp.Header{
 		Version: 2, Marker: true, SequenceNumber: uint16(rand.UintN(1 << 15)), Timestamp: rand.Uint32(),
 	}}
+	if p.midID != 0 && p.ridID != 0 && len(p.tracks) > 1 {
+		// Receivers tell simulcast streams apart by these (RFC 8853).
+		_ = packet.SetExtension(p.midID, []byte(p.mid))
+		_ = packet.SetExtension(p.ridID, []byte(rids[i]))
+	}
 	picture, tl0 := uint16(rand.UintN(1<<15)), uint8(0)
 	p.want[i].Store(true)
 	for n := 0; ; n++ {

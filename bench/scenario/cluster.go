@@ -1,0 +1,194 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"maille/bench/client"
+	"maille/bench/sim"
+	"maille/mesh/identity"
+	"maille/node"
+	"maille/node/auth"
+	"maille/node/config"
+	adminpb "maille/proto/admin"
+)
+
+// Keys of the simulated cluster; long enough to pass as real ones.
+const (
+	apiKey    = "APIscenario"
+	apiSecret = "a-secret-for-scenarios-of-32-bytes-or-more"
+)
+
+// Cluster is a mesh on a simulated network. Use it inside a bubble.
+type Cluster struct {
+	t     testing.TB
+	Net   *sim.Network
+	Nodes map[string]*Member
+
+	clients atomic.Int32
+}
+
+// Member is one node of the cluster.
+type Member struct {
+	Name, Region string
+	Host         *sim.Host
+	Node         *node.Node
+	cancel       context.CancelFunc
+	wg           sync.WaitGroup
+}
+
+// Start brings up a node for every name ("paris", or "paris/2" for a second node of a
+// region), with the given one-way delay between regions, and waits for leader and links.
+func Start(t testing.TB, seed uint64, delay time.Duration, names ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, Net: sim.New(seed), Nodes: make(map[string]*Member)}
+	ca, err := identity.NewCA("scenario", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seeds []string
+	for i, name := range names {
+		region, _, _ := strings.Cut(name, "/")
+		m := &Member{Name: strings.ReplaceAll(name, "/", "-"), Region: region}
+		ip := fmt.Sprintf("10.0.%d.1", i+1)
+		m.Host = c.Net.Host("node-"+m.Name, region, ip)
+		seeds = append(seeds, ip+":7946")
+		c.Nodes[m.Name] = m
+	}
+	regions := make(map[string]bool)
+	for _, m := range c.Nodes {
+		for r := range regions {
+			if r != m.Region {
+				c.Net.Path(r, m.Region, sim.Path{Delay: delay})
+			}
+		}
+		regions[m.Region] = true
+	}
+	for _, m := range c.Nodes {
+		c.open(m, ca, seeds, len(names))
+	}
+	c.ready(len(names))
+	return c
+}
+
+func (c *Cluster) open(m *Member, ca *identity.CA, seeds []string, expect int) {
+	c.t.Helper()
+	cfg := config.Default()
+	ip := m.Host.IP().String()
+	cfg.Name, cfg.Region, cfg.Cluster = m.Name, m.Region, "scenario"
+	cfg.Bind, cfg.Advertise = ip, ip
+	cfg.DataDir = c.t.TempDir()
+	cfg.Keys = map[string]string{apiKey: apiSecret}
+	cfg.GossipKeys = [][]byte{[]byte("0123456789abcdef0123456789abcdef")}
+	cfg.BootstrapExpect = expect
+	for _, s := range seeds {
+		if s != ip+":7946" {
+			cfg.Seeds = append(cfg.Seeds, s)
+		}
+	}
+	id, err := ca.Issue(m.Name, m.Region, nil, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m.Node, err = node.New(node.Options{
+		Config: cfg, Identity: id, Net: m.Host, HostIPs: []net.IP{m.Host.IP()}, Log: logger(),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	m.wg.Go(func() {
+		if err := m.Node.Run(ctx); err != nil {
+			c.t.Errorf("node %s: %v", m.Name, err)
+		}
+	})
+}
+
+// logger is silent unless SCENARIO_LOG is set.
+func logger() *slog.Logger {
+	if os.Getenv("SCENARIO_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+func (c *Cluster) ready(n int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, m := range c.Nodes {
+		for _, wait := range []func(context.Context, int) (string, error){m.Node.WaitMembers, m.Node.WaitLeader, m.Node.WaitLinks} {
+			if line, err := wait(ctx, n); err != nil {
+				c.t.Fatalf("node %s not ready: %s: %v", m.Name, line, err)
+			}
+		}
+	}
+}
+
+// Close ends every node and the network.
+func (c *Cluster) Close() {
+	var wg sync.WaitGroup
+	for _, m := range c.Nodes {
+		wg.Go(func() { c.Stop(m) })
+	}
+	wg.Wait()
+	c.Net.Close()
+}
+
+// Stop ends one node in order.
+func (c *Cluster) Stop(m *Member) {
+	if m.Node == nil {
+		return
+	}
+	m.cancel()
+	m.wg.Wait()
+	if err := m.Node.Close(); err != nil {
+		c.t.Errorf("closing %s: %v", m.Name, err)
+	}
+	m.Node = nil
+}
+
+// Join connects a client that stands in the region of entry to that node. A region
+// hint may ask for another.
+func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) *client.Client {
+	c.t.Helper()
+	m := c.Nodes[entry]
+	n := c.clients.Add(1)
+	host := c.Net.Host(fmt.Sprintf("client-%d", n), m.Region, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
+	token, err := auth.Mint(apiKey, apiSecret, &auth.Claims{
+		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
+	}, time.Hour)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	url := fmt.Sprintf("ws://%s:7880", m.Host.IP())
+	if hint != "" {
+		url += "?region=" + hint
+	}
+	cl, err := client.Connect(ctx, client.Options{URL: url, Token: token, Dial: host.DialContext, Net: host.Pion()})
+	if err != nil {
+		c.t.Errorf("%s joins %s through %s: %v", identity, room, entry, err)
+		runtime.Goexit()
+	}
+	return cl
+}
+
+// Show asks a node for its view of a room, as operators do.
+func (c *Cluster) Show(ctx context.Context, name, room string) *adminpb.RoomShowResponse {
+	c.t.Helper()
+	s, err := c.Nodes[name].Node.Admin().RoomShow(ctx, &adminpb.RoomShowRequest{Room: room})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
