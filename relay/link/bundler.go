@@ -227,7 +227,7 @@ func (b *bundler) capped(now int64) int64 {
 		return 0
 	}
 	b.pace.set(rate, max(laneBurst, rate*0.005), now)
-	b.limited = b.pace.tokens <= 0
+	b.limited = b.limited || b.pace.tokens <= 0
 	return b.pace.wait()
 }
 

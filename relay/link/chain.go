@@ -9,6 +9,9 @@ const (
 	// maxGaps bounds the gaps of one encoding that wait for repair; beyond it the path is
 	// too bad, and the oldest is given up.
 	maxGaps = 64
+	// maxRun bounds the unknown packets asked for along with a known one; a longer hole is
+	// more likely a layer that was not sent.
+	maxRun = 128
 	// maxAsks is how often a gap is asked for.
 	maxAsks = 2
 	// Packets on other lanes overtake each other; a gap waits this long for what is only
@@ -94,7 +97,7 @@ func (c *chain) got(seq, prev uint16, hasPrev bool, now int64) (duplicate, gappe
 		return false, false
 	}
 	g := gap{from: prev, to: prev, noticed: now, due: now + c.hold}
-	if run := int16(prev - known); run > 0 && run <= 255 {
+	if run := int16(prev - known); run > 0 && run <= maxRun {
 		g.from = known + 1
 	}
 	*c.at(prev) = seenPacket{seq: prev, state: seenMissing}
@@ -139,7 +142,7 @@ func (c *chain) giveUp(i int) {
 
 // due calls ask for every gap whose time has come, gives up what is too old, and
 // returns when to come again, or never.
-func (c *chain) due(now, rtt int64, ask func(from uint16, count uint8)) (next int64) {
+func (c *chain) due(now, rtt int64, ask func(from uint16, mask uint32)) (next int64) {
 	next = never
 	for i := 0; i < len(c.gaps); {
 		g := &c.gaps[i]
@@ -152,11 +155,7 @@ func (c *chain) due(now, rtt int64, ask func(from uint16, count uint8)) (next in
 			c.giveUp(i)
 			continue
 		}
-		from := g.from
-		for from != g.to && c.state(from) == seenReceived {
-			from++
-		}
-		ask(from, uint8(g.to-from)+1)
+		c.askFor(g, ask)
 		g.asks++
 		g.due = now + rtt + rtt/8 + int64(10*time.Millisecond)
 		if g.asks == maxAsks {
@@ -166,6 +165,26 @@ func (c *chain) due(now, rtt int64, ask func(from uint16, count uint8)) (next in
 		i++
 	}
 	return next
+}
+
+// askFor asks for what of a gap has not come.
+func (c *chain) askFor(g *gap, ask func(from uint16, mask uint32)) {
+	from, mask := g.from, uint32(0)
+	for seq := g.from; ; seq++ {
+		if seq-from == 32 {
+			if mask != 0 {
+				ask(from, mask)
+			}
+			from, mask = seq, 0
+		}
+		if c.state(seq) != seenReceived {
+			mask |= 1 << (seq - from)
+		}
+		if seq == g.to {
+			break
+		}
+	}
+	ask(from, mask)
 }
 
 const never = int64(1)<<62 - 1

@@ -7,9 +7,13 @@ import (
 	"maille/relay/wire"
 )
 
-// reportEvery is how often arrivals are reported while there are any. A report costs
-// a datagram of some 150 bytes; the estimate wants several per round trip.
-const reportEvery = int64(25 * time.Millisecond)
+// Arrivals are reported after reportEvery, or once there are reportFull of them, so that
+// the sender knows what is in flight about as well as QUIC's own acknowledgements tell
+// QUIC. A report costs a datagram of some 100 bytes.
+const (
+	reportEvery = int64(25 * time.Millisecond)
+	reportFull  = 24
+)
 
 // sendFeedback sends the report and the repair requests that are due, and returns when
 // to come again.
@@ -49,8 +53,8 @@ func (s *Session) sendAsks(now int64) (next int64) {
 			in := &u.in[enc]
 			in.Lock()
 			if in.chain != nil {
-				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, count uint8) {
-					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Count: count})
+				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, mask uint32) {
+					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Mask: mask})
 					if len(gaps) == cap(gaps) {
 						flush()
 					}
@@ -87,7 +91,7 @@ type arrivalLog struct {
 	ring   [2 * wire.MaxReport]arrival
 	newest uint16
 	begun  bool
-	fresh  bool      // something came since the last report
+	fresh  int       // datagrams that came since the last report
 	at     int64     // when the next report is due
 	froms  [2]uint16 // where the last two reports ended
 }
@@ -113,18 +117,22 @@ func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
 		a.newest = seq
 	}
 	a.ring[int(seq)%len(a.ring)] = arrival{seq: seq, got: true, at: uint32(now / wire.Tick)}
-	wake = !a.fresh
-	if wake {
-		a.fresh = true
-		a.at = max(a.at, now+reportEvery/5)
+	a.fresh++
+	switch a.fresh {
+	case 1:
+		a.at = now + reportEvery
+		return true
+	case reportFull:
+		a.at = now
+		return true
 	}
-	return wake
+	return false
 }
 
 func (a *arrivalLog) due() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.fresh {
+	if a.fresh == 0 {
 		return never
 	}
 	return a.at
@@ -153,6 +161,6 @@ func (a *arrivalLog) take(dst []wire.Arrival, now int64) (base uint16, list []wi
 		}
 	}
 	a.froms = [2]uint16{a.froms[1], a.newest + 1}
-	a.fresh, a.at = false, now+reportEvery
+	a.fresh = 0
 	return base, list
 }

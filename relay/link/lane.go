@@ -134,11 +134,11 @@ func (l *lane) refresh(now int64) {
 	}
 }
 
-// load is how full the congestion window is; above 1, datagrams wait inside QUIC.
-// Reports are up to two intervals old, and what they do not tell yet counts as flying.
+// load is how full the congestion window is; above 1, datagrams wait inside QUIC,
+// where they can neither be dropped nor overtaken. One more than the window holds keeps
+// the window full, which is what makes it grow.
 func (l *lane) load() float64 {
-	room := l.window*(1+reportLag/l.rtt) + fullPacket
-	return (float64(l.flying.Load()) + l.stuck) / room
+	return (float64(l.flying.Load()) + l.stuck) / (l.window + fullPacket)
 }
 
 // free tells whether the lane may take a datagram that can wait.
@@ -153,6 +153,4 @@ const (
 	// laneBurst lets a lane send this much at once after a pause.
 	laneBurst  = 4 * wire.MaxDatagram
 	fullPacket = wire.MaxDatagram + overhead
-	// reportLag is the mean time until an arrival is reported, in seconds.
-	reportLag = 0.025
 )

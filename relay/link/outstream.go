@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -106,9 +107,9 @@ func (o *outStream) resend(encoding uint8, seqs []uint32) {
 const maxResend = 256
 
 // repair answers a gap that the peer found in the chain.
-func (o *outStream) repair(encoding uint8, from uint16, count uint8) {
-	for i := range uint16(count) {
-		seq := from + i
+func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
+	for ; mask != 0; mask &= mask - 1 {
+		seq := from + uint16(bits.TrailingZeros32(mask))
 		o.mu.Lock()
 		var ok bool
 		if h := o.history[encoding]; h != nil {

@@ -71,7 +71,7 @@ func (s *Session) asked(b []byte) error {
 			return wire.ErrInvalid
 		}
 		if o := s.outs.get(uint32(g.Handle)); o != nil {
-			o.repair(g.Encoding, g.From, g.Count)
+			o.repair(g.Encoding, g.From, g.Mask)
 		}
 	}
 	return nil

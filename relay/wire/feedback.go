@@ -82,16 +82,16 @@ func ParseReport(b []byte, dst []Arrival) (base uint16, arrivals []Arrival, err 
 	return base, dst, nil
 }
 
-// Gap asks for every packet sent on one stream and encoding with an origin sequence
-// number in [From, From+Count).
+// Gap asks for packets of one stream and encoding, as far as they were sent: bit i of
+// Mask stands for the origin sequence number From+i.
 type Gap struct {
 	Handle   uint16
 	Encoding uint8
 	From     uint16
-	Count    uint8
+	Mask     uint32
 }
 
-const gapSize = 6
+const gapSize = 9
 
 // MaxGaps is what one request holds.
 const MaxGaps = (MaxDatagram - 1) / gapSize
@@ -103,7 +103,7 @@ func AppendAsk(b []byte, gaps []Gap) []byte {
 		b = binary.BigEndian.AppendUint16(b, g.Handle)
 		b = append(b, g.Encoding)
 		b = binary.BigEndian.AppendUint16(b, g.From)
-		b = append(b, g.Count)
+		b = binary.BigEndian.AppendUint32(b, g.Mask)
 	}
 	return b
 }
@@ -120,7 +120,7 @@ func ParseAsk(b []byte, dst []Gap) ([]Gap, error) {
 	for b = b[1:]; len(b) > 0; b = b[gapSize:] {
 		dst = append(dst, Gap{
 			Handle: binary.BigEndian.Uint16(b), Encoding: b[2],
-			From: binary.BigEndian.Uint16(b[3:]), Count: b[5],
+			From: binary.BigEndian.Uint16(b[3:]), Mask: binary.BigEndian.Uint32(b[5:]),
 		})
 	}
 	return dst, nil

@@ -189,7 +189,7 @@ func TestReportRoundTrip(t *testing.T) {
 }
 
 func TestAskAndProbeRoundTrip(t *testing.T) {
-	want := []Gap{{1, 2, 65535, 3}, {9, 0, 4, 255}}
+	want := []Gap{{1, 2, 65535, 3}, {9, 0, 4, 1 << 31}}
 	got, err := ParseAsk(AppendAsk(nil, want), nil)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
