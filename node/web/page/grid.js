@@ -196,7 +196,7 @@ function caption(name, screen, mine) {
 }
 
 function place({ region, node }) {
-  return node ? t("onNode", { region: capital(region), node }) : capital(region);
+  return node && node !== region ? t("onNode", { region: capital(region), node }) : capital(region);
 }
 
 function initials(name) {

@@ -97,8 +97,8 @@ export class Lobby {
       place.textContent = capital(r.region);
       const detail = document.createElement("span");
       detail.className = "detail";
-      detail.textContent = `${r.node} · ${t("measuring")}`;
       Object.assign(r, { radio, detail, rtt: NaN });
+      describe(r, t("measuring"));
       label.append(radio, place, detail);
       return label;
     }));
@@ -119,7 +119,7 @@ export class Lobby {
 
   draw(r, nearest = false) {
     const far = Number.isNaN(r.rtt) ? t("away") : t("ms", { n: r.rtt < 10 ? r.rtt.toFixed(1) : Math.round(r.rtt) });
-    r.detail.textContent = [r.node, far, nearest ? t("nearest") : ""].filter(Boolean).join(" · ");
+    describe(r, far, nearest ? t("nearest") : "");
   }
 
   nearest() {
@@ -130,4 +130,9 @@ export class Lobby {
     const best = this.nearest();
     if (best && !this.touched) best.radio.checked = true;
   }
+}
+
+// describe names the node, unless it is called like its region, and what is known of it.
+function describe(r, ...facts) {
+  r.detail.textContent = [r.node === r.region ? "" : r.node, ...facts].filter(Boolean).join(" · ");
 }
