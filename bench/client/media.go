@@ -188,7 +188,7 @@ type Received struct {
 	Size atomic.Uint64
 	// LastDelay is the newest packet's time from the publisher's payload stamp, ns.
 	LastDelay atomic.Int64
-	// Disorder counts VP8 picture ids that did not follow the one before.
+	// Disorder counts VP8 picture ids that do not match their packets' numbers.
 	Disorder atomic.Uint64
 }
 
@@ -231,10 +231,13 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			if id, key, body = parseFrame(p.Payload); key {
 				r.Keyframes.Add(1)
 			}
-			if picture >= 0 && id != (picture+1)&0x7fff {
+			// Every frame is one packet, so pictures and packets count alike, in whatever
+			// order they come.
+			offset := (id - int(p.SequenceNumber)) & 0x7fff
+			if picture >= 0 && offset != picture {
 				r.Disorder.Add(1)
 			}
-			picture = id
+			picture = offset
 		}
 		if len(body) >= 8 {
 			r.LastDelay.Store(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(body)))
