@@ -72,6 +72,7 @@ type Engine struct {
 	apis  map[Role]*webrtc.API
 	udp   *mux
 	tcp   ice.TCPMux
+	byID  sync.Map // pion's name of a connection to its *Peer
 
 	mu     sync.Mutex // guards all below
 	peers  map[*Peer]struct{}
@@ -126,7 +127,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		}
 		reg := &interceptor.Registry{}
 		if r == Uplink {
-			receiving(reg)
+			receiving(e, reg)
 		}
 		e.apis[r] = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(settings))
 	}
@@ -236,6 +237,7 @@ func (e *Engine) add(p *Peer) error {
 		return ErrClosed
 	}
 	e.peers[p] = struct{}{}
+	e.byID.Store(p.pc.ID(), p)
 	return nil
 }
 
@@ -243,6 +245,7 @@ func (e *Engine) remove(p *Peer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.peers, p)
+	e.byID.Delete(p.pc.ID())
 }
 
 func itoa[T ~uint8 | ~uint32 | ~int](n T) string { return strconv.FormatUint(uint64(n), 10) }

@@ -85,6 +85,8 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	if o.Role == Downlink {
 		p.loops.Go(p.negotiate)
 		p.loops.Go(p.report)
+	} else {
+		p.loops.Go(p.askMissing)
 	}
 	return p, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"maille/relay"
+	"maille/relay/codec"
 )
 
 // maxExpected bounds pending AddTracks; the protocol refuses the 21st.
@@ -17,6 +18,8 @@ const maxExpected = maxOfferSections
 type uplink struct {
 	expected []Expect // oldest first
 	sections map[string]*upSection
+	readers  map[*reader]struct{}
+	gapped   chan struct{} // a reader misses packets
 }
 
 // upSection is a sending m-line of the client's last offer.
@@ -33,7 +36,10 @@ type arrival struct {
 	receiver *webrtc.RTPReceiver
 }
 
-func (u *uplink) init() { u.sections = make(map[string]*upSection) }
+func (u *uplink) init() {
+	u.sections, u.readers = make(map[string]*upSection), make(map[*reader]struct{})
+	u.gapped = make(chan struct{}, 1)
+}
 
 // Expect announces a track that the client was told it may publish. If its m-line is
 // already there, it is published at once.
@@ -268,10 +274,18 @@ func (p *Peer) read(pub *publication, s *upSection, a arrival) {
 	if !ok || p.closing() {
 		return
 	}
-	r := &reader{pub: pub, encoding: encoding, terms: s.terms, arrival: a, now: p.engine.now}
+	r := &reader{pub: pub, encoding: encoding, terms: s.terms, arrival: a, now: p.engine.now,
+		inspect: codec.NewInspector(s.terms.mime)}
+	p.up.readers[r] = struct{}{}
 	pub.ssrc[encoding].Store(uint32(a.track.SSRC()))
 	p.loops.Go(r.packets)
 	p.loops.Go(r.reports)
+}
+
+func (p *Peer) forget(r *reader) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.up.readers, r)
 }
 
 func relayKind(media string) relay.Kind {

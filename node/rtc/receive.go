@@ -25,6 +25,7 @@ type publication struct {
 	stereo, dtx bool
 	ssrc        [relay.MaxSpatial]atomic.Uint32 // 0 until the encoding's stream began
 	drops       relay.Drops
+	asked       atomic.Uint64 // packets that the client was asked for again
 
 	mu      sync.Mutex // guards all below
 	demand  relay.LayerSet
@@ -73,15 +74,12 @@ func (pub *publication) Resend(spatial uint8, seqs []uint16) {
 	pub.peer.feed(&rtcp.TransportLayerNack{MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs)})
 }
 
-// stream returns the SSRC of an encoding; a single stream stands for all.
+// stream returns the SSRC of an encoding, 0 before its first packet.
 func (pub *publication) stream(spatial uint8) uint32 {
 	if spatial >= relay.MaxSpatial {
 		return 0
 	}
-	if ssrc := pub.ssrc[spatial].Load(); ssrc != 0 {
-		return ssrc
-	}
-	return 0
+	return pub.ssrc[spatial].Load()
 }
 
 // reader brings one RTP stream of a publication into its track.
@@ -91,11 +89,15 @@ type reader struct {
 	terms    terms
 	arrival
 	now func() int64
+
+	mu      sync.Mutex // guards all below: repaired packets come from another goroutine
+	inspect *codec.Inspector
+	gaps    gaps
 }
 
 // packets runs until the stream or the peer ends.
 func (r *reader) packets() {
-	inspect := codec.NewInspector(r.terms.mime)
+	defer r.pub.peer.forget(r)
 	for {
 		p := relay.NewPacket()
 		n, _, err := r.track.Read(p.Buffer())
@@ -106,19 +108,35 @@ func (r *reader) packets() {
 		p.Arrived = r.now()
 		switch {
 		case packet.Parse(p, n, r.terms.extensions) != nil:
-			r.pub.drops.Add(relay.DropMalformed)
-			p.Release()
-			continue
+			r.drop(p, relay.DropMalformed)
 		case p.PayloadType != r.terms.pt:
-			r.pub.drops.Add(relay.DropUnknown)
-			p.Release()
-			continue
+			r.drop(p, relay.DropUnknown)
+		default:
+			r.take(p)
 		}
-		p.Encoding, p.Spatial = r.encoding, r.encoding
-		if len(p.Payload) > 0 {
-			inspect.Inspect(p)
+	}
+}
+
+func (r *reader) drop(p *relay.Packet, why relay.Drop) {
+	r.pub.drops.Add(why)
+	p.Release()
+}
+
+// take gives a packet, first sent or repaired, to the track.
+func (r *reader) take(p *relay.Packet) {
+	p.Encoding, p.Spatial = r.encoding, r.encoding
+	r.mu.Lock()
+	opened := r.gaps.seen(p.Seq, p.Arrived)
+	if len(p.Payload) > 0 {
+		r.inspect.Inspect(p)
+	}
+	r.mu.Unlock()
+	r.pub.track.Push(p)
+	if opened {
+		select {
+		case r.pub.peer.up.gapped <- struct{}{}:
+		default:
 		}
-		r.pub.track.Push(p)
 	}
 }
 

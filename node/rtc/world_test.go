@@ -1,6 +1,9 @@
 package rtc
 
 import (
+	"encoding/binary"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/vnet"
@@ -97,7 +101,9 @@ func (w *world) browser(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngin
 	for _, f := range change {
 		f(&s, m)
 	}
-	w.check(webrtc.ConfigureNack(m, r))
+	generator, err := nack.NewGeneratorInterceptor()
+	w.check(err)
+	r.Add(generator)
 	w.check(webrtc.ConfigureRTCPReports(r))
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)).
 		NewPeerConnection(webrtc.Configuration{})
@@ -215,13 +221,13 @@ func (u *uplinkPair) negotiate() {
 // wait advances the bubble's time until cond holds.
 func (w *world) wait(what string, cond func() bool) {
 	w.t.Helper()
-	for range 2000 {
+	for range 4000 {
 		if cond() {
 			return
 		}
 		tick(5 * time.Millisecond)
 	}
-	w.t.Fatalf("%s: not within 10 s", what)
+	w.t.Fatalf("%s: not within 20 s", what)
 }
 
 // tick lets the bubble's clock run.
@@ -230,7 +236,7 @@ func tick(d time.Duration) { <-time.After(d) }
 // sending is one outgoing stream of a client.
 type sending struct {
 	w      *world
-	track  *webrtc.TrackLocalStaticRTP
+	track  *rawTrack
 	sender *webrtc.RTPSender
 	mid    func() string
 	rid    string
@@ -238,6 +244,10 @@ type sending struct {
 	ts     uint32
 	pic    uint16
 	key    atomic.Bool // the next picture is a keyframe
+
+	mu     sync.Mutex // guards all below
+	past   map[uint16]rtp.Packet
+	rtxSeq uint16
 }
 
 // ssrcOf is the SSRC of one of a client's streams.
@@ -257,8 +267,7 @@ func (c *counter) get() int { return int(c.n.Load()) }
 
 func (u *uplinkPair) audio(cid string) *sending {
 	u.w.t.Helper()
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, cid, "stream")
-	u.w.check(err)
+	track := &rawTrack{kind: webrtc.RTPCodecTypeAudio, mime: webrtc.MimeTypeOpus, id: cid}
 	tr, err := u.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	u.w.check(err)
 	return &sending{w: u.w, track: track, sender: tr.Sender(), mid: tr.Mid, seq: 65530, ts: 1000}
@@ -269,12 +278,8 @@ func (u *uplinkPair) video(cid string, rids ...string) []*sending {
 	var out []*sending
 	var tr *webrtc.RTPTransceiver
 	for i, rid := range rids {
-		var opts []func(*webrtc.TrackLocalStaticRTP)
-		if rid != "" {
-			opts = append(opts, webrtc.WithRTPStreamID(rid))
-		}
-		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}, cid, "stream", opts...)
-		u.w.check(err)
+		var err error
+		track := &rawTrack{kind: webrtc.RTPCodecTypeVideo, mime: webrtc.MimeTypeVP8, id: cid, rid: rid}
 		if tr == nil {
 			tr, err = u.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 		} else {
@@ -287,20 +292,84 @@ func (u *uplinkPair) video(cid string, rids ...string) []*sending {
 	return out
 }
 
+// rawTrack is a track whose owner writes every header itself.
+type rawTrack struct {
+	kind          webrtc.RTPCodecType
+	mime, id, rid string
+	context       atomic.Value // webrtc.TrackLocalContext
+	pt, rtx       atomic.Uint32
+}
+
+func (r *rawTrack) ID() string                { return r.id }
+func (r *rawTrack) RID() string               { return r.rid }
+func (r *rawTrack) StreamID() string          { return "stream" }
+func (r *rawTrack) Kind() webrtc.RTPCodecType { return r.kind }
+
+func (r *rawTrack) Bind(c webrtc.TrackLocalContext) (out webrtc.RTPCodecParameters, _ error) {
+	for _, p := range c.CodecParameters() {
+		if p.MimeType == r.mime {
+			out = p
+			r.pt.Store(uint32(p.PayloadType))
+		}
+	}
+	for _, p := range c.CodecParameters() {
+		if p.SDPFmtpLine == "apt="+itoa(int(out.PayloadType)) {
+			r.rtx.Store(uint32(p.PayloadType))
+		}
+	}
+	r.context.Store(c)
+	return out, nil
+}
+
+func (r *rawTrack) Unbind(webrtc.TrackLocalContext) error { return nil }
+
 // send writes one packet with the extensions that a browser writes.
 func (s *sending) send(payload []byte, marker bool) {
 	s.w.t.Helper()
-	p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: s.seq, Timestamp: s.ts, Marker: marker}, Payload: payload}
+	h := rtp.Header{Version: 2, SequenceNumber: s.seq, Timestamp: s.ts, Marker: marker}
 	s.seq++
-	for _, e := range s.sender.GetParameters().HeaderExtensions {
+	s.mu.Lock()
+	if s.past == nil {
+		s.past = make(map[uint16]rtp.Packet)
+	}
+	s.past[h.SequenceNumber] = rtp.Packet{Header: h, Payload: payload}
+	s.mu.Unlock()
+	s.write(h, payload, uriRid, false)
+}
+
+// again answers a NACK.
+func (s *sending) again(seq uint16) {
+	s.mu.Lock()
+	p, ok := s.past[seq]
+	s.rtxSeq++
+	h := p.Header
+	h.SequenceNumber = s.rtxSeq
+	s.mu.Unlock()
+	if ok {
+		s.write(h, append(binary.BigEndian.AppendUint16(nil, seq), p.Payload...), uriRepairedRid, true)
+	}
+}
+
+func (s *sending) write(h rtp.Header, payload []byte, name string, rtx bool) {
+	c, ok := s.track.context.Load().(webrtc.TrackLocalContext)
+	if !ok {
+		return
+	}
+	h.SSRC, h.PayloadType = uint32(c.SSRC()), uint8(s.track.pt.Load())
+	if rtx {
+		h.SSRC, h.PayloadType = uint32(c.SSRCRetransmission()), uint8(s.track.rtx.Load())
+	}
+	for _, e := range c.HeaderExtensions() {
 		switch {
 		case e.URI == uriMid:
-			s.w.check(p.Header.SetExtension(uint8(e.ID), []byte(s.mid())))
-		case e.URI == uriRid && s.rid != "":
-			s.w.check(p.Header.SetExtension(uint8(e.ID), []byte(s.rid)))
+			s.w.check(h.SetExtension(uint8(e.ID), []byte(s.mid())))
+		case e.URI == name && s.rid != "":
+			s.w.check(h.SetExtension(uint8(e.ID), []byte(s.rid)))
 		}
 	}
-	s.w.check(s.track.WriteRTP(p))
+	if _, err := c.WriteStream().WriteRTP(&h, payload); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		s.w.t.Error(err)
+	}
 }
 
 // frame sends a one-packet VP8 picture.
