@@ -4,9 +4,8 @@
 // a watchdog that takes this node out of Raft when its disk stalls. It never ends the
 // process: what cannot go on gives Raft up, and State keeps answering.
 //
-// Servers are known as name@incarnation, where the incarnation changes with the store;
-// their address in Raft is the node's name, which Config.Dial resolves, so hosts may
-// change addresses.
+// Servers are known, and addressed, as name@incarnation, where the incarnation changes
+// with the store. Config.Dial resolves the name, so hosts may change addresses.
 package consensus
 
 import (
@@ -69,12 +68,15 @@ type Consensus struct {
 	leaderless *stopwatch // runs while no leader is known
 }
 
+// maxName leaves room for the incarnation in one byte of length.
+const maxName = 200
+
 // Open starts a server. It fails for a directory that cannot be used (in use, no
 // permission); a damaged store in a usable one is set aside and comes back as a new
 // incarnation, without a cluster (see Damaged).
 func Open(cfg Config) (*Consensus, error) {
-	if cfg.Name == "" || strings.Contains(cfg.Name, "@") || cfg.Listener == nil || cfg.Dial == nil {
-		return nil, errors.New("consensus: a name without @, a listener and a dialer are needed")
+	if cfg.Name == "" || len(cfg.Name) > maxName || strings.Contains(cfg.Name, "@") || cfg.Listener == nil || cfg.Dial == nil {
+		return nil, errors.New("consensus: a name without @ of at most 200 bytes, a listener and a dialer are needed")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -133,6 +135,7 @@ func (c *Consensus) start() error {
 func (c *Consensus) startRaft(files *files) (err error) {
 	log := hcLogger(c.cfg.Log)
 	c.id, c.damaged, c.store, c.close = files.incarnation, files.damaged, files.store, files.close
+	c.layer.setID(serverID(c.cfg.Name, c.id))
 	conf := raft.DefaultConfig()
 	conf.LocalID = serverID(c.cfg.Name, c.id)
 	conf.HeartbeatTimeout = c.cfg.Timings.Heartbeat
@@ -238,6 +241,10 @@ func (c *Consensus) Close() error {
 
 func serverID(name, incarnation string) raft.ServerID {
 	return raft.ServerID(name + "@" + incarnation)
+}
+
+func serverAddress(name, incarnation string) raft.ServerAddress {
+	return raft.ServerAddress(serverID(name, incarnation))
 }
 
 func splitID(id raft.ServerID) (name, incarnation string) {

@@ -86,7 +86,7 @@ func (c *Consensus) observe() {
 // Transfer asks the named server to take over the lead.
 func (c *Consensus) Transfer(ctx context.Context, name, incarnation string) error {
 	return c.wait(ctx, func(time.Duration) error {
-		return c.raft.LeadershipTransferToServer(serverID(name, incarnation), raft.ServerAddress(name)).Error()
+		return c.raft.LeadershipTransferToServer(serverID(name, incarnation), serverAddress(name, incarnation)).Error()
 	})
 }
 

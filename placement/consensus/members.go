@@ -50,7 +50,7 @@ func (c *Consensus) Bootstrap(servers []Server) error {
 		conf.Servers = append(conf.Servers, raft.Server{
 			Suffrage: suffrage,
 			ID:       serverID(s.Name, s.Incarnation),
-			Address:  raft.ServerAddress(s.Name),
+			Address:  serverAddress(s.Name, s.Incarnation),
 		})
 	}
 	err := c.raft.BootstrapCluster(conf).Error()
@@ -66,14 +66,14 @@ func (c *Consensus) Bootstrap(servers []Server) error {
 // AddVoter adds or promotes a server. Only the leader changes servers.
 func (c *Consensus) AddVoter(ctx context.Context, name, incarnation string) error {
 	return c.wait(ctx, func(d time.Duration) error {
-		return c.raft.AddVoter(serverID(name, incarnation), raft.ServerAddress(name), 0, d).Error()
+		return c.raft.AddVoter(serverID(name, incarnation), serverAddress(name, incarnation), 0, d).Error()
 	})
 }
 
 // AddNonvoter adds a server that receives the log and does not vote.
 func (c *Consensus) AddNonvoter(ctx context.Context, name, incarnation string) error {
 	return c.wait(ctx, func(d time.Duration) error {
-		return c.raft.AddNonvoter(serverID(name, incarnation), raft.ServerAddress(name), 0, d).Error()
+		return c.raft.AddNonvoter(serverID(name, incarnation), serverAddress(name, incarnation), 0, d).Error()
 	})
 }
 

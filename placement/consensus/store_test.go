@@ -118,7 +118,9 @@ func TestDamage(t *testing.T) {
 		{"empty file", func(t *testing.T, dir string) { must(t, os.Truncate(db(dir), 0)) }, false},
 		{"no file", func(t *testing.T, dir string) { must(t, os.Remove(db(dir))) }, false},
 		{"truncated", func(t *testing.T, dir string) { must(t, os.Truncate(db(dir), 9000)) }, false},
-		{"noise", func(t *testing.T, dir string) { must(t, os.WriteFile(db(dir), bytes.Repeat([]byte("x"), 65536), 0o600)) }, false},
+		{"noise", func(t *testing.T, dir string) {
+			must(t, os.WriteFile(db(dir), bytes.Repeat([]byte("x"), 65536), 0o600))
+		}, false},
 		{"marker lost", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, incarnationFile))) }, false},
 		{"another server's", func(t *testing.T, dir string) {
 			b, err := os.ReadFile(db(other))
@@ -189,7 +191,7 @@ func TestInUse(t *testing.T) {
 // nothing that is read.
 func TestBitFlips(t *testing.T) {
 	const flips = 400
-	dir, id := lone(t, 40)
+	dir, id := lone(t, 200)
 	path := filepath.Join(dir, dbFile)
 	good, err := os.ReadFile(path)
 	must(t, err)
@@ -219,7 +221,7 @@ func TestBitFlips(t *testing.T) {
 	}
 }
 
-// entries returns all of a store's log as one string.
+// entries returns all of a store's log and votes as one string.
 func entries(t *testing.T, dir string) string {
 	t.Helper()
 	db, err := openDB(dir, true)
@@ -236,5 +238,36 @@ func entries(t *testing.T, dir string) string {
 		}
 		fmt.Fprintln(&b, l.Index, l.Term, l.Type, l.Data)
 	}
+	for _, key := range []string{keyTerm, "LastVoteTerm", "LastVoteCand", string(keyIncarnation)} {
+		v, _ := s.Get([]byte(key))
+		fmt.Fprintf(&b, "%s %x\n", key, v)
+	}
 	return b.String()
+}
+
+// TestForgottenVotes: a server that lost its store does not stand in for its old self,
+// so the only other survivor of three is no majority with it.
+func TestForgottenVotes(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		opt := onDisk(dir, nil)
+		c := newCluster(t, 3, opt)
+		defer c.close()
+		c.bootstrap()
+		c.commit(c.leader(), "a")
+		c.kill("n1")
+		c.kill("n2")
+		must(t, os.RemoveAll(filepath.Join(dir, "n1", dbFile)))
+		c.net.Revive("n1")
+		n1 := c.start("n1", opt)
+		<-time.After(time.Minute)
+		if c.up["n3"].IsLeader() || n1.Initialised() {
+			t.Errorf("n3 leads %v, n1 took its old place %v", c.up["n3"].IsLeader(), n1.Initialised())
+		}
+		c.net.Revive("n2")
+		c.start("n2", opt)
+		c.wait("a leader of the two that remember", 15*time.Second, func() bool {
+			return c.up["n2"].IsLeader() || c.up["n3"].IsLeader()
+		})
+	})
 }

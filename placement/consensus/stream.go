@@ -3,6 +3,8 @@ package consensus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -16,38 +18,57 @@ var errMuted = errors.New("consensus: transport is muted")
 // snapshot for each peer, many times over.
 const maxConns = 512
 
+// prefaceWait bounds how long a dialer may take to say whom it wants.
+const prefaceWait = 5 * time.Second
+
 // layer is the raft.StreamLayer over the node's listener and dialer. It knows every
 // connection, so that muting and closing leave none behind.
+//
+// Raft's requests do not say which server they are meant for. So each connection begins
+// with that: name@incarnation, after one byte of length. A server that came back with a
+// new store refuses what is meant for its old self, whose votes it forgot.
 type layer struct {
 	net.Listener
-	name string
 	dial func(ctx context.Context, node string) (net.Conn, error)
 
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu    sync.Mutex
+	id    raft.ServerID      // under mu: our own
 	muted bool               // under mu
 	conns map[*conn]struct{} // under mu
 	open  sync.WaitGroup     // one for each connection raft has not closed
 }
 
 func newLayer(cfg Config) *layer {
-	l := &layer{Listener: cfg.Listener, name: cfg.Name, dial: cfg.Dial, conns: map[*conn]struct{}{}}
+	l := &layer{Listener: cfg.Listener, dial: cfg.Dial, conns: map[*conn]struct{}{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
 
-// address is a node's name as a net.Addr.
-type address string
+func (l *layer) setID(id raft.ServerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.id = id
+}
+
+func (l *layer) ownID() raft.ServerID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.id
+}
+
+// address is a server's id as a net.Addr.
+type address raft.ServerID
 
 func (a address) Network() string { return "raft" }
 func (a address) String() string  { return string(a) }
 
-// Addr is the node's name, which is what raft tells other servers.
-func (l *layer) Addr() net.Addr { return address(l.name) }
+// Addr is the server's id, which is what raft tells other servers.
+func (l *layer) Addr() net.Addr { return address(l.ownID()) }
 
-func (l *layer) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	l.mu.Lock()
 	muted := l.muted
 	l.mu.Unlock()
@@ -56,11 +77,36 @@ func (l *layer) Dial(node raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
-	c, err := l.dial(ctx, string(node))
+	node, _ := splitID(raft.ServerID(to))
+	c, err := l.dial(ctx, node)
 	if err != nil {
 		return nil, err
 	}
+	c.SetWriteDeadline(time.Now().Add(timeout))
+	if _, err := c.Write(append([]byte{byte(len(to))}, to...)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	c.SetWriteDeadline(time.Time{})
 	return l.track(c, false)
+}
+
+// greet reads whom an accepted connection is for.
+func (l *layer) greet(c net.Conn) error {
+	c.SetReadDeadline(time.Now().Add(prefaceWait))
+	defer c.SetReadDeadline(time.Time{})
+	b := make([]byte, 256)
+	if _, err := io.ReadFull(c, b[:1]); err != nil {
+		return err
+	}
+	to := b[1 : 1+int(b[0])]
+	if _, err := io.ReadFull(c, to); err != nil {
+		return err
+	}
+	if own := l.ownID(); raft.ServerID(to) != own {
+		return fmt.Errorf("consensus: connection for %q reached %q", to, own)
+	}
+	return nil
 }
 
 func (l *layer) Accept() (net.Conn, error) {
@@ -117,6 +163,20 @@ type conn struct {
 	layer    *layer
 	accepted bool
 	once     sync.Once
+
+	greeted bool // touched by the reader only
+}
+
+// Read checks whom an accepted connection is for before anything else; it is here and
+// not in Accept so that a slow dialer holds up nobody.
+func (c *conn) Read(b []byte) (int, error) {
+	if c.accepted && !c.greeted {
+		if err := c.layer.greet(c.Conn); err != nil {
+			return 0, err
+		}
+		c.greeted = true
+	}
+	return c.Conn.Read(b)
 }
 
 func (c *conn) Close() error {
