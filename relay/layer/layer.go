@@ -67,10 +67,10 @@ type Selector struct {
 
 	temporal uint8 // highest temporal layer being forwarded
 
-	seen   [relay.MaxSpatial]int64 // last packet of each spatial layer, 0 if none
-	quiet  [relay.MaxSpatial]int64 // longest pause between pictures, slowly forgotten
-	asked  [relay.MaxSpatial]int64 // last keyframe request, 0 if none is open
-	needs  relay.LayerSet
+	seen  [relay.MaxSpatial]int64 // last packet of each spatial layer, 0 if none
+	quiet [relay.MaxSpatial]int64 // longest pause between pictures, slowly forgotten
+	asked [relay.MaxSpatial]int64 // last keyframe request, 0 if none is open
+	needs relay.LayerSet
 }
 
 // New returns a selector. svc says that one encoding carries all spatial layers.
