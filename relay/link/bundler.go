@@ -18,8 +18,11 @@ type bundler struct {
 	tail  wire.Frame
 	tailP *relay.Packet
 	// pace is the link's own, above those of the lanes.
-	pace    bucket
-	limited bool // the last wait was for pace, not for a lane
+	pace   bucket
+	double doubler
+	// blocked is since when something waits although the cap would let it go.
+	blocked int64
+	stuck   bool // blocked is set
 }
 
 // bundle sends what is queued: everything that waits now goes into as few datagrams
@@ -57,7 +60,10 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		return idleWait, false
 	}
 	urgent, free, delay := b.pick(lanes, now)
-	if capped := b.capped(now); capped > 0 {
+	waits := b.held.p != nil || b.tailP != nil || s.queue.waiting()
+	capped := b.capped(now)
+	b.noteBlocked(waits && free == nil && capped == 0, now)
+	if capped > 0 {
 		free, delay = nil, capped
 	}
 	audio := b.nextAudio()
@@ -70,17 +76,21 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 			audio.out.drop(audio, relay.DropSend) // every lane is stuck
 			return 0, true
 		}
-		if b.held.p == nil && b.tailP == nil && !s.queue.waiting() {
+		if !waits {
 			return idleWait, false
 		}
 		return max(time.Duration(delay), time.Millisecond), false
 	}
 	bundle := newBundle()
+	b.double.judge(s.sent.loss())
 	for ; audio.p != nil; audio = b.nextAudio() {
 		if !b.add(&bundle, audio) {
 			b.audio = audio
 			break
 		}
+	}
+	if b.double.first(now) {
+		b.echo(&bundle, now)
 	}
 	if free != nil {
 		target = free
@@ -90,6 +100,8 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		freeDatagram(bundle.Seal(0))
 		return idleWait, false
 	}
+	b.echo(&bundle, now)
+	b.double.fresh = 0
 	b.launch(&bundle, target, now)
 	return 0, true
 }
@@ -120,15 +132,12 @@ func (b *bundler) fill(bundle *wire.Bundle, now int64) {
 		b.held = entry{}
 	}
 	late := func(e entry) { e.out.drop(e, relay.DropQueueFull) }
-	waited := int64(0)
-	defer func() { b.s.noteWait(waited, b.limited) }()
 	for b.tailP == nil && !bundle.Full() {
 		e, ok := b.s.queue.pop(now, late)
 		if !ok {
-			b.limited = false
 			return
 		}
-		waited = max(waited, now-e.at)
+		b.s.noteWait(now - e.at)
 		if !b.add(bundle, e) {
 			b.held = e
 			return
@@ -155,6 +164,9 @@ func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
 	if f.Fits() {
 		if !bundle.Add(&f) {
 			return false
+		}
+		if !e.repair && e.out.track.Kind() == relay.Audio {
+			b.double.keep(e, f.Prev, f.HasPrev)
 		}
 		e.out.count(e)
 		e.p.Release()
@@ -186,6 +198,7 @@ func (b *bundler) endTail() {
 }
 
 func (b *bundler) release() {
+	b.double.waiting.release()
 	for _, p := range []*relay.Packet{b.held.p, b.audio.p, b.tailP} {
 		if p != nil {
 			p.Release()
@@ -227,8 +240,15 @@ func (b *bundler) capped(now int64) int64 {
 		return 0
 	}
 	b.pace.set(rate, max(laneBurst, rate*0.005), now)
-	b.limited = b.limited || b.pace.tokens <= 0
 	return b.pace.wait()
+}
+
+// noteBlocked adds up the time in which only lanes are missing.
+func (b *bundler) noteBlocked(blocked bool, now int64) {
+	if b.stuck {
+		b.s.blocked.Add(now - b.blocked)
+	}
+	b.stuck, b.blocked = blocked, now
 }
 
 // launch gives the bundle to the lane.

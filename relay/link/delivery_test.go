@@ -183,8 +183,8 @@ func (x *experiment) log(t testing.TB) {
 	}
 	t.Logf("video %v", &x.video)
 	t.Logf("audio %v", &x.audio)
-	t.Logf("lanes %v; %.2f Mbit/s on the path, %d datagrams lost; drops %v, asks %d, repaired %d, lost %d, duplicates %d",
-		x.lanes, float64(x.pathBytes)*8/x.seconds/1e6, x.a.Lost, x.a.Drops, x.b.Asked, repaired, lost, dup)
+	t.Logf("lanes %v; %.2f Mbit/s on the path, %d datagrams lost; drops %v, asks %d, repaired %d, lost %d, duplicates %d, doubled %d",
+		x.lanes, float64(x.pathBytes)*8/x.seconds/1e6, x.a.Lost, x.a.Drops, x.b.Asked, repaired, lost, dup, x.a.Doubled)
 }
 
 func TestExplore(t *testing.T) {

@@ -24,6 +24,13 @@ func (f *fifo) push(e entry) {
 	f.n++
 }
 
+// pushFront undoes a pop; there is room where the entry was.
+func (f *fifo) pushFront(e entry) {
+	f.head = (f.head - 1) & (len(f.buf) - 1)
+	f.buf[f.head] = e
+	f.n++
+}
+
 // pushOver pushes and returns the oldest entry if there are more than limit.
 func (f *fifo) pushOver(e entry, limit int) (gone entry) {
 	if f.n >= limit {

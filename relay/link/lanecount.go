@@ -22,7 +22,8 @@ type laneState struct {
 	lanes     int           // up now
 	want      int           // as decided last
 	rtt       time.Duration // smoothed
-	waited    time.Duration // longest wait of a packet for a lane since the last decision
+	waited    time.Duration // longest wait of a packet since the last decision
+	blocked   time.Duration // time since then in which packets waited for nothing but a lane
 	loss      float64       // share of datagrams lost lately
 	congested bool
 	room      float64 // what the lanes may send, over what they are asked to
@@ -32,6 +33,8 @@ const (
 	// laneWait is the wait for a lane that makes more lanes worth it: a burst of a
 	// keyframe may wait, a stream of them may not.
 	laneWait = 12 * time.Millisecond
+	// laneBlocked, of the 200 ms between decisions: less is bursts that lanes spread out.
+	laneBlocked = 50 * time.Millisecond
 	// laneLoss is loss that binds a window; less is growth that overshot.
 	laneLoss = 0.0005
 	// calmFor is how long lanes must have been too many before one goes.
@@ -49,7 +52,8 @@ func (c *laneCount) decide(now int64, st laneState) int {
 	if !st.congested {
 		c.queued = now
 	}
-	if st.waited < laneWait {
+	waits := st.waited >= laneWait && st.blocked >= laneBlocked
+	if !waits {
 		c.since = now
 	}
 	if st.room < 3 || st.lanes < st.want {
@@ -62,10 +66,10 @@ func (c *laneCount) decide(now int64, st laneState) int {
 	case now-c.queued > int64(500*time.Millisecond):
 		c.queued, c.changed = now, now
 		return max(min(st.want, st.lanes)*3/4, c.least)
-	case st.congested || st.lanes < st.want || st.waited < laneWait:
+	case st.congested || st.lanes < st.want || !waits:
 	case now-c.lossy < int64(time.Second), now-c.since > int64(500*time.Millisecond):
 		c.changed = now
-		return min(st.want+max(2, st.want/2), c.most)
+		return min(st.want*2, c.most)
 	}
 	if now-c.calm > calmFor && st.want > c.least {
 		c.calm, c.changed = now-calmFor*3/4, now

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,66 +105,53 @@ func (ls *laneSet) close(code quic.ApplicationErrorCode) {
 
 // dialAtOnce bounds the lane handshakes under way: each costs a millisecond of CPU at
 // both ends.
-const dialAtOnce = 8
+const dialAtOnce = 16
 
 // dialLanes keeps as many lanes as are wanted. Only the dialing side runs it.
 func (s *Session) dialLanes() {
-	wait := redialMin
+	results := make(chan bool, dialAtOnce)
+	dialing, wait := 0, redialMin
+	var again <-chan time.Time // set after a failure: nothing is dialed until then
 	for {
-		missing := min(s.lanes.want()-len(s.lanes.all()), dialAtOnce)
-		failed := false
-		if missing > 0 {
-			failed = s.dialSome(missing) < missing
-		}
-		if s.ctx.Err() != nil {
-			return
-		}
-		if !failed && s.lanes.want() > len(s.lanes.all()) {
-			wait = redialMin
-			continue
-		}
-		var again <-chan time.Time
-		if failed {
-			again = time.After(wait)
-			wait = min(2*wait, redialMax)
+		for again == nil && dialing < dialAtOnce && len(s.lanes.all())+dialing < s.lanes.want() {
+			dialing++
+			s.wg.Go(func() { results <- s.dialLane() })
 		}
 		select {
 		case <-s.ctx.Done():
-			return
-		case <-again:
+			return // those under way end with the session, which waits for them
 		case <-s.lanes.changed:
+		case <-again:
+			again = nil
+		case up := <-results:
+			dialing--
+			if up {
+				wait = redialMin
+			} else if again == nil {
+				again = time.After(wait)
+				wait = min(2*wait, redialMax)
+			}
 		}
 	}
 }
 
-// dialSome dials n lanes at once and returns how many came up.
-func (s *Session) dialSome(n int) int {
-	var up atomic.Int32
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithTimeout(s.ctx, handshakeAfter)
-	defer cancel()
-	for range n {
-		wg.Go(func() {
-			conn, _, err := s.e.greet(ctx, s.peer, s.remote.String(), linkpb.Hello_KIND_LANE, s.id)
-			if err != nil {
-				s.e.log.Debug("lane failed", "peer", s.peer, "err", err)
-				return
-			}
-			if !s.addLane(conn) {
-				_ = conn.CloseWithError(codeClosed, "")
-				return
-			}
-			up.Add(1)
-		})
+// dialLane dials one lane; false when it did not come up.
+func (s *Session) dialLane() bool {
+	conn, _, err := s.e.greet(s.ctx, s.peer, s.remote.String(), linkpb.Hello_KIND_LANE, s.id)
+	if err != nil {
+		s.e.log.Debug("lane failed", "peer", s.peer, "err", err)
+		return false
 	}
-	wg.Wait()
-	return int(up.Load())
+	if !s.addLane(conn) {
+		_ = conn.CloseWithError(codeClosed, "")
+		return false
+	}
+	return true
 }
 
-// noteWait keeps the longest time a packet waited for a lane. Waiting for the link's
-// cap is no reason for more lanes.
-func (s *Session) noteWait(waited int64, capped bool) {
-	if !capped && waited > s.waited.Load() {
+// noteWait keeps the longest time a packet waited.
+func (s *Session) noteWait(waited int64) {
+	if waited > s.waited.Load() {
 		s.waited.Store(waited)
 	}
 }
@@ -181,7 +167,7 @@ func (s *Session) tuneLanes(now int64) {
 	s.count.least, s.count.most = s.e.cfg.Lanes, s.e.cfg.MaxLanes
 	s.wantLanes(s.count.decide(now, laneState{
 		lanes: len(s.lanes.all()), want: own, rtt: s.RTT(),
-		waited: time.Duration(s.waited.Swap(0)), loss: s.sent.loss(),
+		waited: time.Duration(s.waited.Swap(0)), blocked: time.Duration(s.blocked.Swap(0)), loss: s.sent.loss(),
 		congested: s.sent.crowded.Load(), room: 1,
 	}))
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"maille/relay/wire"
 )
@@ -26,17 +27,21 @@ type sentLog struct {
 	clock    unwrapper
 	lossRate float64       // share of datagrams lost, over the last few hundred
 	cap      atomic.Uint64 // float64 bits of the estimate's cap
+	lost     atomic.Uint64 // float64 bits of lossRate
 	crowded  atomic.Bool   // a queue stands on the path
 }
 
 // rateCap is what the whole link may send, in bytes per second; 0 is no limit.
 func (g *sentLog) rateCap() float64 { return math.Float64frombits(g.cap.Load()) }
 
-func (g *sentLog) loss() float64 {
+func (g *sentLog) state() (loss float64, queue time.Duration, cap float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.lossRate
+	return g.lossRate, time.Duration(g.estimate.queue), g.estimate.cap
 }
+
+// loss is the share of datagrams lost of late.
+func (g *sentLog) loss() float64 { return math.Float64frombits(g.lost.Load()) }
 
 // unwrapper turns the peer's 32-bit ticks into nanoseconds that only grow.
 type unwrapper struct {
@@ -130,5 +135,6 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now, rtt int64, c
 	}
 	g.estimate.report(now, rtt, g.samples)
 	g.cap.Store(math.Float64bits(g.estimate.cap))
+	g.lost.Store(math.Float64bits(g.lossRate))
 	g.crowded.Store(g.estimate.congested())
 }

@@ -49,7 +49,8 @@ type Session struct {
 		sync.Mutex // guards the Joiner
 		wire.Joiner
 	}
-	waited   atomic.Int64  // longest wait for a lane since the last decision
+	waited   atomic.Int64  // longest wait in the queue since the last decision on lanes
+	blocked  atomic.Int64  // time since then in which only lanes were missing
 	nudge    chan struct{} // wakes the upkeep before its timer
 	counters counters
 

@@ -12,6 +12,7 @@ type counters struct {
 	arrived, lost  atomic.Uint64 // of our datagrams, as the peer reports them
 	asks           atomic.Uint64
 	repairMisses   atomic.Uint64
+	doubled        atomic.Uint64
 	refusedPulls   atomic.Uint64
 	drops          relay.Drops
 }
@@ -26,6 +27,13 @@ type Stats struct {
 	Received Traffic
 	// Arrived and Lost count the datagrams sent, as the peer reported them.
 	Arrived, Lost uint64
+	// Loss is the share of datagrams lost of late, Queue the delay of the queue on the
+	// path, Cap what the link may send in bytes per second, 0 for no limit.
+	Loss  float64
+	Queue time.Duration
+	Cap   float64
+	// Doubled counts audio packets sent twice ahead of loss.
+	Doubled uint64
 	// Asked counts requests for missing packets; RepairMisses those the peer made that
 	// the ring could not answer; RefusedPulls tracks the peer was refused.
 	Asked, RepairMisses, RefusedPulls uint64
@@ -60,8 +68,9 @@ func (s *Session) Stats() Stats {
 		Received: Traffic{c.received.datagrams.Load(), c.received.packets.Load(), c.received.bytes.Load()},
 		Arrived:  c.arrived.Load(), Lost: c.lost.Load(),
 		Asked: c.asks.Load(), RepairMisses: c.repairMisses.Load(), RefusedPulls: c.refusedPulls.Load(),
-		Drops: c.drops.Snapshot(),
+		Doubled: c.doubled.Load(), Drops: c.drops.Snapshot(),
 	}
+	st.Loss, st.Queue, st.Cap = s.sent.state()
 	for _, o := range s.outs.all() {
 		st.Streams = append(st.Streams, StreamStats{
 			Track: string(o.ref.ID), Room: o.ref.Room, Outgoing: true, Layers: relay.LayerSet(o.layers.Load()),
