@@ -178,7 +178,7 @@ func (n *Node) openMedia() error {
 		return errors.Join(err, udp.Close())
 	}
 	n.engine, err = rtc.NewEngine(rtc.Config{
-		UDP: udp, TCP: tcp, HostIPs: n.opts.HostIPs, AllowLoopback: n.cfg.Dev, Log: n.log,
+		UDP: udp, TCP: tcp, HostIPs: n.mediaIPs(), AllowLoopback: n.cfg.Dev || loopback(n.cfg.Bind), Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -193,6 +193,29 @@ func (n *Node) openMedia() error {
 		return errors.Join(err, socket.Close())
 	}
 	return nil
+}
+
+// mediaIPs are the addresses told to clients: the advertised one, behind which a
+// one-to-one NAT may stand, and the one bound to. In dev, and when the operator named
+// neither, they are the machine's own.
+func (n *Node) mediaIPs() []net.IP {
+	if len(n.opts.HostIPs) > 0 || n.cfg.Dev {
+		return n.opts.HostIPs
+	}
+	var out []net.IP
+	for _, s := range []string{n.cfg.Advertise, n.cfg.Bind} {
+		ip := net.ParseIP(s)
+		if ip == nil || ip.IsUnspecified() || (len(out) > 0 && out[0].Equal(ip)) {
+			continue
+		}
+		out = append(out, ip)
+	}
+	return out
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }
 
 func (n *Node) openGossip() error {
