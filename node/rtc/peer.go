@@ -67,9 +67,6 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		return nil, fmt.Errorf("rtc: new peer: %w", err)
 	}
 	p.pc = pc
-	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.observe() })
-	pc.OnTrack(p.received)
-	pc.OnDataChannel(p.clientChannel)
 	if o.Role == Downlink {
 		if err := p.openChannels(); err != nil {
 			_ = pc.Close()
@@ -80,6 +77,10 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		_ = pc.Close()
 		return nil, err
 	}
+	// Only now: from here on pion's calls can end the peer, which its goroutines do.
+	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.observe() })
+	pc.OnTrack(p.received)
+	pc.OnDataChannel(p.clientChannel)
 	go p.events.run()
 	p.loops.Go(p.sendFeedback)
 	if o.Role == Downlink {
