@@ -70,10 +70,12 @@ func pionKind(k relay.Kind) webrtc.RTPCodecType {
 	return webrtc.RTPCodecTypeVideo
 }
 
-// feedback is what RTCP feedback a codec of this kind is offered with. Opus is
-// repaired by its own FEC and by NACK where the client asks for it.
-func feedback(k relay.Kind) []webrtc.RTCPFeedback {
-	fb := []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBTransportCC}, {Type: webrtc.TypeRTCPFBNACK}}
+// feedback is what RTCP feedback a codec of this kind is offered with.
+func feedback(k relay.Kind, r Role) []webrtc.RTCPFeedback {
+	fb := []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBNACK}}
+	if k == relay.Video || r == Uplink {
+		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC})
+	}
 	if k == relay.Video {
 		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
 			webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"})
@@ -82,10 +84,10 @@ func feedback(k relay.Kind) []webrtc.RTCPFeedback {
 }
 
 // parameters returns the codec as pion takes it, with its retransmission codec.
-func (c format) parameters() []webrtc.RTPCodecParameters {
+func (c format) parameters(r Role) []webrtc.RTPCodecParameters {
 	out := []webrtc.RTPCodecParameters{{
 		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: c.mime, ClockRate: c.rate, Channels: c.chns,
-			SDPFmtpLine: c.fmtp, RTCPFeedback: feedback(c.kind)},
+			SDPFmtpLine: c.fmtp, RTCPFeedback: feedback(c.kind, r)},
 		PayloadType: webrtc.PayloadType(c.pt),
 	}}
 	if c.rtx != 0 {
@@ -98,13 +100,22 @@ func (c format) parameters() []webrtc.RTPCodecParameters {
 	return out
 }
 
+// repeats reports whether rtx is the retransmission format of c (RFC 4588 section 8).
+func repeats(rtx, c webrtc.RTPCodecParameters) bool {
+	if !strings.EqualFold(rtx.MimeType, webrtc.MimeTypeRTX) {
+		return false
+	}
+	apt, _, _ := strings.Cut(rtx.SDPFmtpLine, ";")
+	return strings.TrimSpace(apt) == "apt="+itoa(int(c.PayloadType))
+}
+
 func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
 		if !c.on {
 			continue
 		}
-		for _, p := range c.parameters() {
+		for _, p := range c.parameters(r) {
 			if err := m.RegisterCodec(p, pionKind(c.kind)); err != nil {
 				return nil, err
 			}
@@ -132,9 +143,9 @@ func preferring(kind relay.Kind, mime string) (out []webrtc.RTPCodecParameters, 
 		switch {
 		case !c.on || c.kind != kind:
 		case strings.EqualFold(c.mime, mime):
-			out, ok = append(out, c.parameters()...), true
+			out, ok = append(out, c.parameters(Downlink)...), true
 		default:
-			rest = append(rest, c.parameters()...)
+			rest = append(rest, c.parameters(Downlink)...)
 		}
 	}
 	return append(out, rest...), ok

@@ -216,9 +216,11 @@ func (e *Engine) Close() error {
 		peers = append(peers, p)
 	}
 	e.mu.Unlock()
+	var all sync.WaitGroup
 	for _, p := range peers {
-		p.Close()
+		all.Go(func() { p.Close() })
 	}
+	all.Wait()
 	return e.closeSockets()
 }
 

@@ -25,9 +25,9 @@ func (s scoped) Debugf(string, ...any) {}
 func (s scoped) Info(string)           {}
 func (s scoped) Infof(string, ...any)  {}
 
-// A client can provoke pion's warnings and errors at will, so neither is an error of
-// this node and both are only told below warn level's usual audience: as debug, with
-// pion's own level kept in the text.
+// A client can provoke pion's warnings and errors at will, so none of them is an error
+// of this node: both are told at debug level, with pion's own level beside the text.
+
 func (s scoped) Warn(m string)             { s.put("warn", m) }
 func (s scoped) Warnf(f string, a ...any)  { s.putf("warn", f, a) }
 func (s scoped) Error(m string)            { s.put("error", m) }

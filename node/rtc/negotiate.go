@@ -143,9 +143,9 @@ func (p *Peer) attach(s *Subscriber, prefer []webrtc.RTPCodecParameters) {
 
 func (p *Peer) section(s *Subscriber, reuse bool) (*webrtc.RTPTransceiver, error) {
 	if !reuse {
-		return p.pc.AddTransceiverFromTrack(s, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		return p.pc.AddTransceiverFromTrack(local{s}, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	}
-	sender, err := p.pc.AddTrack(s)
+	sender, err := p.pc.AddTrack(local{s})
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func (p *Peer) observe() {
 	case webrtc.PeerConnectionStateClosed:
 		// Also the end of a client that says goodbye in DTLS.
 		p.mu.Unlock()
-		p.shut(nil)
+		p.shut(ErrLost)
 		return
 	}
 	changed := s != p.state && p.state != Closed

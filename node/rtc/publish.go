@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -11,14 +12,22 @@ import (
 	"maille/relay/codec"
 )
 
-// maxExpected bounds pending AddTracks; the protocol refuses the 21st.
-const maxExpected = maxOfferSections
+const (
+	// maxExpected bounds pending AddTracks; the protocol refuses the 21st.
+	maxExpected = maxOfferSections
+	// A client on a failing network restarts ICE a few times; more is an attack on the
+	// node's CPU.
+	maxRestarts   = 8
+	restartWindow = int64(time.Minute)
+)
 
 // uplink is what a client publishes on this peer. Fields are guarded by Peer.mu.
 type uplink struct {
 	expected []Expect // oldest first
 	sections map[string]*upSection
 	readers  map[*reader]struct{}
+	ufrag    string
+	restarts []int64       // when the client restarted ICE, the last maxRestarts times
 	gapped   chan struct{} // a reader misses packets
 }
 
@@ -74,6 +83,9 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	if p.closing() {
 		return "", ErrClosed
 	}
+	if err := p.restarted(in.ufrag); err != nil {
+		return "", err
+	}
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.text}); err != nil {
 		return "", fmt.Errorf("%w: offer %d: %w", ErrRefused, id, err)
 	}
@@ -97,6 +109,30 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	p.candidates = 0
 	p.adopt(in, agreed(out))
 	return p.audioTerms(out), nil
+}
+
+// restarted bounds the client's ICE restarts: each builds new candidates and forgets
+// the old.
+func (p *Peer) restarted(ufrag string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ufrag == p.up.ufrag {
+		return nil
+	}
+	first := p.up.ufrag == ""
+	p.up.ufrag = ufrag
+	if first {
+		return nil
+	}
+	now := p.engine.now()
+	if n := len(p.up.restarts); n >= maxRestarts {
+		if now-p.up.restarts[n-maxRestarts] < restartWindow {
+			return limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
+		}
+		p.up.restarts = p.up.restarts[1:]
+	}
+	p.up.restarts = append(p.up.restarts, now)
+	return nil
 }
 
 // chooseCodecs answers each new section with one codec and its retransmissions: the
@@ -126,7 +162,7 @@ func (p *Peer) chooseCodecs(in *checked) {
 			continue // pion answers such a section with port 0
 		}
 		for _, c := range offered {
-			if strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) && c.SDPFmtpLine == "apt="+itoa(int(chosen[0].PayloadType)) {
+			if repeats(c, chosen[0]) {
 				chosen = append(chosen, c)
 			}
 		}

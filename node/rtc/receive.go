@@ -82,6 +82,25 @@ func (pub *publication) stream(spatial uint8) uint32 {
 	return pub.ssrc[spatial].Load()
 }
 
+// PublicationStats count what did not reach the track; the rest is in track.Stats.
+type PublicationStats struct {
+	Asked uint64            // packets the client was asked for again
+	Drops map[string]uint64 // by reason
+}
+
+// PublicationStats returns the counters of a published track, false when there is
+// none of that sid.
+func (p *Peer) PublicationStats(sid relay.TrackID) (PublicationStats, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.up.sections {
+		if s.pub != nil && s.pub.sid == sid {
+			return PublicationStats{Asked: s.pub.asked.Load(), Drops: s.pub.drops.Snapshot()}, true
+		}
+	}
+	return PublicationStats{}, false
+}
+
 // reader brings one RTP stream of a publication into its track.
 type reader struct {
 	pub      *publication

@@ -43,6 +43,7 @@ type section struct {
 type checked struct {
 	text     string
 	sections []section
+	ufrag    string // the session's ICE user
 }
 
 func refuse(format string, args ...any) error {
@@ -77,7 +78,7 @@ func checkSDP(text string, offer bool) (*checked, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
-	return &checked{text: c.out.String(), sections: c.got}, nil
+	return &checked{text: c.out.String(), sections: c.got, ufrag: c.ufrag}, nil
 }
 
 type checker struct {
@@ -89,6 +90,7 @@ type checker struct {
 	rejected     bool   // the section's port is 0
 	direction    string // the section's, or the session's default
 	session      string
+	ufrag        string
 	print        string // the fingerprint; one for all
 }
 
@@ -173,6 +175,9 @@ func (c *checker) attribute(line string) (string, error) {
 	case "ice-ufrag", "ice-pwd":
 		if len(value) > maxCredentials {
 			return "", limit(key+" bytes", len(value), maxCredentials)
+		}
+		if key == "ice-ufrag" && c.ufrag == "" {
+			c.ufrag = value
 		}
 	case "fingerprint":
 		return line, c.fingerprint(value)

@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,8 +12,7 @@ import (
 	"maille/relay/track"
 )
 
-// Subscriber is one track on its way to one client: the relay.Sink of the track and
-// pion's local track. It chooses a layer, renumbers, encrypts, and answers the
+// Subscriber is one track on its way to one client, the relay.Sink of the track. It chooses a layer, renumbers, encrypts, and answers the
 // client's feedback.
 type Subscriber struct {
 	peer  *Peer
@@ -56,51 +54,6 @@ type binding struct {
 
 func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
 	return &Subscriber{peer: p, down: d, track: t, out: newForwarder(d, p.engine.now()), writer: newWriter()}
-}
-
-// The five methods of webrtc.TrackLocal.
-
-// ID is the msid's track id.
-func (s *Subscriber) ID() string { return string(s.down.Sid) }
-
-// RID is empty: subscribers get one encoding at a time.
-func (s *Subscriber) RID() string { return "" }
-
-// StreamID is the msid's stream id.
-func (s *Subscriber) StreamID() string { return s.down.Stream }
-
-// Kind is pion's word for audio or video.
-func (s *Subscriber) Kind() webrtc.RTPCodecType { return pionKind(s.down.Kind) }
-
-// Bind is called by pion when the answer is in. It never fails, which would break the
-// whole connection: a track whose codec the client refused stays silent.
-func (s *Subscriber) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	b := &binding{writer: c.WriteStream(), rtcp: c.RTCPReader(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
-	var chosen webrtc.RTPCodecParameters
-	for _, codec := range c.CodecParameters() {
-		if strings.EqualFold(codec.MimeType, s.down.Mime) && !b.usable {
-			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
-		}
-	}
-	for _, codec := range c.CodecParameters() {
-		if strings.EqualFold(codec.MimeType, webrtc.MimeTypeRTX) && codec.SDPFmtpLine == "apt="+itoa(b.pt) {
-			b.rtx = uint8(codec.PayloadType)
-		}
-	}
-	for _, e := range c.HeaderExtensions() {
-		setExtension(&b.ids, e.URI, uint8(e.ID))
-	}
-	if !b.usable {
-		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)
-	}
-	s.bound.Store(b)
-	return chosen, nil
-}
-
-// Unbind is called by pion when the section is freed.
-func (s *Subscriber) Unbind(webrtc.TrackLocalContext) error {
-	s.bound.Store(nil)
-	return nil
 }
 
 // start attaches the subscriber to its track once it can send.

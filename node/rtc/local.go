@@ -1,0 +1,54 @@
+package rtc
+
+import (
+	"strings"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// local is a Subscriber as pion sees it: a webrtc.TrackLocal.
+type local struct{ s *Subscriber }
+
+// ID is the msid's track id.
+func (l local) ID() string { return string(l.s.down.Sid) }
+
+// RID is empty: subscribers get one encoding at a time.
+func (l local) RID() string { return "" }
+
+// StreamID is the msid's stream id.
+func (l local) StreamID() string { return l.s.down.Stream }
+
+// Kind is pion's word for audio or video.
+func (l local) Kind() webrtc.RTPCodecType { return pionKind(l.s.down.Kind) }
+
+// Bind is called by pion when the answer is in. It never fails, which would break the
+// whole connection: a track whose codec the client refused stays silent.
+func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	s := l.s
+	b := &binding{writer: c.WriteStream(), rtcp: c.RTCPReader(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
+	var chosen webrtc.RTPCodecParameters
+	for _, codec := range c.CodecParameters() {
+		if strings.EqualFold(codec.MimeType, s.down.Mime) && !b.usable {
+			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
+		}
+	}
+	for _, codec := range c.CodecParameters() {
+		if repeats(codec, chosen) && b.usable && b.rtxSSRC != 0 {
+			b.rtx = uint8(codec.PayloadType)
+		}
+	}
+	for _, e := range c.HeaderExtensions() {
+		setExtension(&b.ids, e.URI, uint8(e.ID))
+	}
+	if !b.usable {
+		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)
+	}
+	s.bound.Store(b)
+	return chosen, nil
+}
+
+// Unbind is called by pion when the section is freed.
+func (l local) Unbind(webrtc.TrackLocalContext) error {
+	l.s.bound.Store(nil)
+	return nil
+}
