@@ -7,6 +7,7 @@ import { capital } from "./lobby.js";
 const $ = (id) => document.getElementById(id);
 const RATIO = 16 / 9;
 const GAP = 8; // px, as in the style sheet
+const SMALL = 200; // px, the least width of a tile; below it the list scrolls
 const SETTLE = 100; // ms of quiet before the node is told of new sizes
 
 export class Grid {
@@ -135,25 +136,16 @@ export class Grid {
     await Promise.all([...this.sounds.values()].map((a) => this.play(a)));
   }
 
-  // layout finds the number of columns that makes the tiles largest.
+  // layout sizes the tiles: as large as they all fit, or small beside a shared screen.
   layout() {
-    const grid = $("grid"), count = this.tiles.size;
-    const { clientWidth: width, clientHeight: height } = grid;
-    if (!count || !width) return;
-    let best = 1, size = 0;
-    for (let columns = 1; columns <= count; columns++) {
-      const rows = Math.ceil(count / columns);
-      const w = Math.min((width - GAP * (columns - 1)) / columns, ((height - GAP * (rows - 1)) / rows) * RATIO);
-      if (w > size) {
-        size = w;
-        best = columns;
-      }
-    }
-    // Below a readable width the list scrolls instead.
-    const least = Math.min(200, (width - GAP) / 2);
-    const tileWidth = Math.max(size, least);
-    grid.style.setProperty("--columns", String(size < least ? Math.max(1, Math.floor((width + GAP) / (least + GAP))) : best));
-    grid.style.setProperty("--tile", `${Math.floor(tileWidth)}px`);
+    const grid = $("grid"), { clientWidth: width, clientHeight: height } = grid;
+    const screens = [...this.tiles.values()].filter((tile) => tile.screen).length;
+    if (!this.tiles.size || !width) return;
+    const small = Math.min(SMALL, (width - GAP) / 2);
+    const tile = screens ? small : Math.max(small, largest(this.tiles.size, width, height));
+    const screen = Math.max(small, largest(screens, width, height - small / RATIO - GAP));
+    grid.style.setProperty("--tile", `${Math.floor(tile)}px`);
+    grid.style.setProperty("--screen", `${Math.floor(screen)}px`);
     this.settle();
   }
 
@@ -182,6 +174,17 @@ export class Grid {
   }
 }
 
+// largest is the width at which count tiles fill a box without scrolling.
+function largest(count, width, height) {
+  let best = 0;
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const w = Math.min((width - GAP * (columns - 1)) / columns, ((height - GAP * (rows - 1)) / rows) * RATIO);
+    best = Math.max(best, w);
+  }
+  return best;
+}
+
 // show puts a track into an element; false when it was there.
 function show(element, track) {
   const now = element.srcObject ? element.srcObject.getTracks()[0] : null;
@@ -195,7 +198,8 @@ function caption(name, screen, mine) {
   return mine ? t("you", { name }) : name;
 }
 
-function place({ region, node }) {
+// place says where somebody is: the region, and the node unless it is called the same.
+export function place({ region, node }) {
   return node && node !== region ? t("onNode", { region: capital(region), node }) : capital(region);
 }
 

@@ -8,7 +8,7 @@ export class Local {
   constructor(send, onEnded) {
     this.send = send;
     this.onEnded = onEnded;
-    this.slots = new Map(); // by source: {track, muted, transceiver, cid, info}
+    this.slots = new Map(); // by source: {track, muted, transceiver, cid, info, switching}
     this.publisher = null;
   }
 
@@ -114,7 +114,10 @@ export class Local {
     for (const slot of this.slots.values()) {
       const codec = subscribedCodecs.find((c) => c.codec === "vp8");
       if (codec && slot.transceiver && slot.info && slot.info.sid === trackSid) {
-        enable(slot.transceiver.sender, codec.qualities).catch((err) => console.warn("encodings not switched", err));
+        const { sender } = slot.transceiver;
+        // One change after the other: a sender refuses the second while the first is under way.
+        slot.switching = (slot.switching || Promise.resolve()).then(() => enable(sender, codec.qualities))
+          .catch((err) => console.warn("encodings not switched", err));
       }
     }
   }

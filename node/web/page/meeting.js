@@ -3,9 +3,8 @@
 import { t, failure } from "./i18n.js";
 import { Source } from "./messages.js";
 import { openCamera, openMicrophone, openScreen } from "./media.js";
-import { Grid } from "./grid.js";
+import { Grid, place } from "./grid.js";
 import { ChatPanel } from "./chatpanel.js";
-import { capital } from "./lobby.js";
 
 const $ = (id) => document.getElementById(id);
 const NOTICE = 7000; // ms that a passing message stays
@@ -14,6 +13,7 @@ export class Meeting {
   constructor({ room, onEnd }) {
     this.room = room;
     this.onEnd = onEnd;
+    this.early = []; // messages from before the meeting is seen
     this.gone = new AbortController(); // ends every listener with the meeting
     this.grid = new Grid((sid, width, height) => this.session && this.session.watch(sid, width, height), this.gone.signal);
     this.panel = new ChatPanel((text) => this.say(text), this.gone.signal);
@@ -69,7 +69,7 @@ export class Meeting {
       $("meeting-name").textContent = this.room;
       document.title = `${this.room} – maille`;
       this.banner("");
-      this.notice(t(first ? "connected" : "back"));
+      this.notice([t(first ? "connected" : "back"), ...this.early.splice(0)].join(" "));
       this.draw();
       this.grid.report();
       if (first) $("meeting-name").focus();
@@ -85,7 +85,12 @@ export class Meeting {
     $("banner").hidden = !text;
   }
 
+  // notice shows a passing message; those from before the meeting wait for it.
   notice(text) {
+    if ($("meeting").hidden) {
+      this.early.push(text);
+      return;
+    }
     $("notice").textContent = text;
     clearTimeout(this.passing);
     this.passing = setTimeout(() => { $("notice").textContent = ""; }, NOTICE);
@@ -217,7 +222,7 @@ export class Meeting {
       $("place").textContent = "";
       return;
     }
-    const values = { node: me.node || me.region, region: capital(me.region), n: socket ? Math.round(socket.rtt) : 0 };
+    const values = { place: place(me), n: socket ? Math.round(socket.rtt) : 0 };
     $("place").textContent = t(socket && socket.rtt ? "connectedToRtt" : "connectedTo", values);
   }
 

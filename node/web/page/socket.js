@@ -85,12 +85,14 @@ export class Socket {
   keepAlive(interval, timeout) {
     clearInterval(this.pinger);
     if (!interval) return;
+    const ping = () => this.send({ pingReq: { timestamp: Date.now(), rtt: Math.round(this.rtt) } });
+    ping();
     this.pinger = setInterval(() => {
       if (timeout && performance.now() - this.heard > timeout * 1000) {
         this.end();
         return;
       }
-      this.send({ pingReq: { timestamp: Date.now(), rtt: Math.round(this.rtt) } });
+      ping();
     }, interval * 1000);
   }
 
