@@ -82,8 +82,9 @@ func (s *Selector) required() relay.LayerSet {
 	if s.want.Paused {
 		return relay.NoLayers
 	}
-	low, high := s.target, int8(s.want.Spatial)
-	failing := s.target == high && !s.sent(high)
+	wanted := int8(s.want.Spatial)
+	low, high := min(s.target, wanted), max(s.target, wanted)
+	failing := s.target == wanted && !s.sent(wanted)
 	late := s.now-s.since >= silence
 	switch {
 	case failing && s.current == none && late:

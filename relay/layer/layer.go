@@ -84,10 +84,12 @@ func New(svc bool, want Want, now int64) *Selector {
 func (s *Selector) Want(want Want, now int64) {
 	want.Spatial = min(want.Spatial, relay.MaxSpatial-1)
 	want.Temporal = min(want.Temporal, relay.MaxTemporal-1)
-	if want.Spatial != s.want.Spatial {
+	moved := want.Spatial != s.want.Spatial
+	s.want, s.now = want, max(s.now, now)
+	if moved && !want.Paused {
 		s.found = 0
+		s.aim(int8(want.Spatial))
 	}
-	s.want = want
 	s.Tick(now)
 }
 
