@@ -3,11 +3,16 @@ package rtc
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pion/transport/v4/vnet"
+	"github.com/pion/webrtc/v4"
 )
 
 const goodPrint = "a=fingerprint:sha-256 AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99"
@@ -203,6 +208,56 @@ func FuzzCandidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if err := checkCandidate(text); err != nil && !errors.Is(err, ErrRefused) {
 			t.Error(err)
+		}
+	})
+}
+
+// No packet leaves for an address that a client merely names, and restarts are
+// bounded.
+func TestNobodyIsCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		u := w.uplink()
+		defer u.pc.GracefulClose()
+		var stray atomic.Int64
+		w.router.AddChunkFilter(func(c vnet.Chunk) bool {
+			from, _ := c.SourceAddr().(*net.UDPAddr)
+			to, _ := c.DestinationAddr().(*net.UDPAddr)
+			if from.IP.String() == serverIP && to.IP.String() != clientIP {
+				stray.Add(1)
+			}
+			return true
+		})
+		u.audio("a")
+		offer, err := u.pc.CreateOffer(nil)
+		w.check(err)
+		w.check(u.pc.SetLocalDescription(offer))
+		named := strings.ReplaceAll(offer.SDP, "a=setup:", "a=candidate:7 1 udp 2113937151 10.0.0.77 22 typ host\r\n"+
+			"a=candidate:8 1 tcp 2113937151 10.0.0.77 22 typ host tcptype passive\r\na=setup:")
+		answer, err := u.peer.SetOffer(named, 1)
+		w.check(err)
+		w.check(u.peer.AddCandidate(`{"candidate":"candidate:9 1 udp 2113937151 10.0.0.78 7884 typ host"}`))
+		w.check(u.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
+		w.wait("connected", func() bool { return u.last() == Connected })
+		tick(5 * time.Second)
+		if n := stray.Load(); n > 0 {
+			t.Errorf("%d packets to addresses that proved nothing", n)
+		}
+
+		var last error
+		for range maxRestarts + 1 {
+			offer, err := u.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+			w.check(err)
+			w.check(u.pc.SetLocalDescription(offer))
+			answer, err := u.peer.SetOffer(offer.SDP, 2)
+			if last = err; err != nil {
+				break
+			}
+			w.check(u.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
+		}
+		if !errors.Is(last, ErrLimit) {
+			t.Errorf("after %d restarts: %v", maxRestarts+1, last)
 		}
 	})
 }
