@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"maille/node/room"
-	"maille/relay"
 	"maille/relay/link"
 	"maille/relay/track"
 )
@@ -48,7 +47,7 @@ func (l *links) Message(s *link.Session, channel string, msg []byte) {
 	}
 }
 
-func (l *links) Serve(_ *link.Session, ref link.TrackRef) (*track.Track, error) {
+func (l *links) Serve(s *link.Session, ref link.TrackRef) (*track.Track, error) {
 	if len(ref.Path) > maxPathHops || slices.Contains(ref.Path, l.n.self.Name) {
 		return nil, errNotServed
 	}
@@ -56,11 +55,7 @@ func (l *links) Serve(_ *link.Session, ref link.TrackRef) (*track.Track, error) 
 	if r == nil {
 		return nil, errNotServed
 	}
-	t := r.Origin(ref.ID)
-	if t == nil {
-		return nil, errNotServed
-	}
-	return t, nil
+	return r.Serve(s.Peer(), ref.ID)
 }
 
 // pull makes a link the source of a track.
@@ -69,7 +64,7 @@ func (n *Node) pull(peer, roomName string, into *track.Track) room.Upstream {
 	if s == nil {
 		return nil
 	}
-	return s.Pull(link.TrackRef{Room: roomName, ID: into.ID(), Path: []string{n.self.Name}}, into)
+	return s.Pull(link.TrackRef{Room: roomName, ID: into.ID()}, into)
 }
 
 // errNoLink is returned for messages to a node without a session.
@@ -82,5 +77,3 @@ func (n *Node) send(peer, channel string, msg []byte) error {
 	}
 	return s.Send(channel, msg)
 }
-
-var _ relay.Source = room.Upstream(nil)

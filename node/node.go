@@ -416,6 +416,13 @@ func (e *env) Send(node, channel string, msg []byte) error {
 	return e.n.send(node, channel, msg)
 }
 
+func (e *env) Linked(node string) bool { return e.n.links.Session(node) != nil }
+
+func (e *env) RegionOf(node string) string {
+	m, _ := e.n.gossip.Snapshot().Node(node)
+	return m.Region
+}
+
 func (e *env) Pull(node, roomName string, into *track.Track) room.Upstream {
 	return e.n.pull(node, roomName, into)
 }

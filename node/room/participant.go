@@ -162,8 +162,8 @@ func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action li
 	}
 	p.info.State = livekit.ParticipantInfo_DISCONNECTED
 	p.info.DisconnectReason = reason
-	for sid, s := range p.subs {
-		r.unsubscribe(p, sid, s)
+	for sid := range p.subs {
+		r.unsubscribe(p, sid)
 	}
 	for _, pub := range p.published {
 		r.retract(pub)

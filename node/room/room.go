@@ -26,6 +26,10 @@ type Env interface {
 	Region() string
 	// Send puts a message on a link's ordered channel; it never blocks.
 	Send(node, channel string, msg []byte) error
+	// Linked reports whether there is a session to a node.
+	Linked(node string) bool
+	// RegionOf is where another node stands; "" if it is unknown.
+	RegionOf(node string) string
 	// Pull makes a track's source the link to a node; nil when there is no link.
 	Pull(node, room string, into *track.Track) Upstream
 	// Engine makes peer connections.
@@ -40,6 +44,8 @@ type Env interface {
 // Upstream is a track's source over a link.
 type Upstream interface {
 	relay.Source
+	// Done is closed when nothing will come any more.
+	Done() <-chan struct{}
 	Close()
 }
 
@@ -137,6 +143,7 @@ func (r *Room) loop(ctx context.Context) {
 			f()
 		case <-speak.C:
 			r.listen()
+			r.steerAll()
 		case <-digest.C:
 			r.digests()
 			r.countsChanged()
@@ -194,7 +201,7 @@ func (r *Room) LinkUp(node string) {
 		if p := r.peers[node]; p != nil {
 			r.greet(p)
 		}
-		r.repull(node)
+		r.steerAll()
 	})
 }
 
@@ -205,6 +212,7 @@ func (r *Room) LinkDown(node string) {
 		if p := r.peers[node]; p != nil {
 			p.synced = false
 		}
+		r.steerAll()
 	})
 }
 

@@ -49,7 +49,7 @@ func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatu
 	if m.Node == r.env.Self() {
 		t = r.Origin(sid)
 	} else if rel := r.relayed[sid]; rel != nil {
-		t, out.Upstream = rel.track, rel.node
+		t, out.Upstream = rel.track, rel.via
 	}
 	if t == nil {
 		return nil

@@ -14,24 +14,7 @@ import (
 type subscription struct {
 	publisher string // identity
 	info      *livekit.TrackInfo
-	relayed   *relayed // nil when the track is published here
 	sub       *rtc.Subscriber
-}
-
-// relayed is a track of another node that clients here watch: received once, fanned
-// out by its relay track.
-type relayed struct {
-	track *track.Track
-	up    Upstream
-	node  string
-	users int
-}
-
-func (rel *relayed) close() {
-	if rel.up != nil {
-		rel.up.Close()
-	}
-	rel.track.Close()
 }
 
 func shortCodec(mime string) string {
@@ -61,9 +44,9 @@ func (r *Room) reconcile(p *Participant) {
 			}
 		}
 	}
-	for sid, s := range p.subs {
+	for sid := range p.subs {
 		if !want[sid] {
-			r.unsubscribe(p, sid, s)
+			r.unsubscribe(p, sid)
 		}
 	}
 }
@@ -102,9 +85,7 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 			return
 		}
 	} else {
-		s.relayed = r.pull(m, info)
-		s.relayed.users++
-		t = s.relayed.track
+		t = r.hold(m, info).track
 	}
 	p.subs[sid] = s
 	settings := p.settings[info.Sid]
@@ -140,54 +121,9 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 	p.applySettings(string(sid))
 }
 
-func (r *Room) unsubscribe(p *Participant, sid relay.TrackID, s *subscription) {
+func (r *Room) unsubscribe(p *Participant, sid relay.TrackID) {
 	delete(p.subs, sid)
 	p.work.do(func() { p.sub.Unsubscribe(sid) })
-	if s.relayed == nil {
-		return
-	}
-	if s.relayed.users--; s.relayed.users == 0 {
-		if r.relayed[sid] == s.relayed {
-			delete(r.relayed, sid)
-		}
-		s.relayed.close()
-	}
-}
-
-// pull returns the relayed track of a far member, asking its node for it the first
-// time: one upstream per track per node.
-func (r *Room) pull(m *Member, info *livekit.TrackInfo) *relayed {
-	sid := relay.TrackID(info.Sid)
-	if rel := r.relayed[sid]; rel != nil {
-		return rel
-	}
-	kind := relay.Video
-	if info.Type == livekit.TrackType_AUDIO {
-		kind = relay.Audio
-	}
-	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), node: m.Node}
-	r.relayed[sid] = rel
-	r.connect(rel)
-	return rel
-}
-
-func (r *Room) connect(rel *relayed) {
-	if rel.up = r.env.Pull(rel.node, r.name, rel.track); rel.up != nil {
-		rel.track.SetSource(rel.up)
-	}
-}
-
-// repull asks anew for every track of a node whose link came back.
-func (r *Room) repull(node string) {
-	for _, rel := range r.relayed {
-		if rel.node != node {
-			continue
-		}
-		if rel.up != nil {
-			rel.up.Close()
-		}
-		r.connect(rel)
-	}
 }
 
 func (p *Participant) applySettings(sid string) {

@@ -69,7 +69,7 @@ func (r *Room) sweep() {
 		}
 	}
 	for sid, rel := range r.relayed {
-		if live[sid] != rel.node {
+		if live[sid] != rel.origin {
 			delete(r.relayed, sid)
 			rel.close()
 		}

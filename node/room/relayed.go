@@ -1,0 +1,179 @@
+package room
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"maille/proto/livekit"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+const (
+	// relayLinger is how long a track that nobody watches stays open, without packets:
+	// someone who looks again sees it without a new request.
+	relayLinger = 5 * time.Second
+	// avoidFor is how long a node that refused a track is not asked for it again.
+	avoidFor = 2 * time.Second
+)
+
+// Refusals of Serve; the peer tries another way.
+var (
+	ErrUnknownTrack = errors.New("room: no such track here")
+	ErrNotFromHere  = errors.New("room: this node has the track from elsewhere")
+)
+
+// relayed is a track of another node that someone behind this one watches: received
+// once, fanned out by its relay track to clients and to links alike.
+type relayed struct {
+	track  *track.Track
+	origin string
+	via    string // node it is taken from; "" while there is no way
+	up     Upstream
+	avoid  map[string]time.Time // nodes that refused, until when
+	idle   time.Time            // since when nothing is attached; zero while something is
+}
+
+func (rel *relayed) close() {
+	if rel.up != nil {
+		rel.up.Close()
+	}
+	rel.track.Close()
+}
+
+// over reports whether the upstream has ended by itself.
+func (rel *relayed) over() bool {
+	if rel.up == nil {
+		return true
+	}
+	select {
+	case <-rel.up.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// hold returns the relayed track of a far member, taking it in if it is not here yet.
+func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
+	sid := relay.TrackID(info.Sid)
+	if rel := r.relayed[sid]; rel != nil {
+		rel.idle = time.Time{}
+		return rel
+	}
+	kind := relay.Video
+	if info.Type == livekit.TrackType_AUDIO {
+		kind = relay.Audio
+	}
+	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time)}
+	r.relayed[sid] = rel
+	r.steer(rel)
+	return rel
+}
+
+// steer makes the upstream what it should be now.
+func (r *Room) steer(rel *relayed) {
+	now := r.env.Now()
+	if rel.up != nil && rel.over() && rel.via != "" {
+		if r.env.Linked(rel.via) {
+			rel.avoid[rel.via] = now.Add(avoidFor) // it refused, or the track ended there
+		}
+		rel.via = ""
+	}
+	w := &ways{
+		self: r.env.Self(), region: r.env.Region(), origin: rel.origin, serving: r.serving(),
+		linked: r.env.Linked, avoid: func(node string) bool { return rel.avoid[node].After(now) },
+	}
+	via := w.upstream()
+	if via == rel.via {
+		return
+	}
+	old := rel.up
+	rel.via, rel.up = via, nil
+	if via != "" {
+		rel.up = r.env.Pull(via, r.name, rel.track)
+	}
+	if rel.up == nil {
+		rel.via = ""
+		rel.track.SetSource(nil)
+	}
+	if old != nil {
+		old.Close()
+	}
+	r.log.Debug("track taken from", "track", rel.track.ID(), "origin", rel.origin, "via", rel.via)
+}
+
+// steerAll follows links that came, went or refused, and closes what nobody watches.
+func (r *Room) steerAll() {
+	now := r.env.Now()
+	for sid, rel := range r.relayed {
+		if rel.track.Stats().Sinks == 0 {
+			if rel.idle.IsZero() {
+				rel.idle = now
+			} else if now.Sub(rel.idle) >= relayLinger {
+				delete(r.relayed, sid)
+				rel.close()
+				continue
+			}
+		} else {
+			rel.idle = time.Time{}
+		}
+		r.steer(rel)
+	}
+}
+
+// serving lists the room's nodes by region: as placement recorded them, and peers that
+// announced themselves before it did.
+func (r *Room) serving() map[string][]string {
+	out := make(map[string][]string)
+	known := make(map[string]bool)
+	for region, list := range r.record.GetServing() {
+		out[region] = list.Nodes
+		for _, node := range list.Nodes {
+			known[node] = true
+		}
+	}
+	for node := range r.peers {
+		if region := r.env.RegionOf(node); !known[node] && region != "" {
+			out[region] = append(slices.Clone(out[region]), node)
+		}
+	}
+	return out
+}
+
+// Serve returns a track for a peer node that asks for it: published here, or relayed
+// as its region's gateway or on the way around a cut.
+func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
+	if t := r.Origin(id); t != nil {
+		return t, nil
+	}
+	var t *track.Track
+	err := r.call(func() {
+		m, info := r.find(id)
+		if m == nil || m.Node == peer || m.Node == r.env.Self() {
+			return
+		}
+		rel := r.hold(m, info)
+		near := func(node string) bool { return r.env.RegionOf(node) == r.env.Region() }
+		if rel.via != "" && mayServe(rel.origin, rel.via, near(peer), near(rel.via)) {
+			t = rel.track
+		}
+	})
+	if err == nil && t == nil {
+		err = ErrNotFromHere
+	}
+	return t, err
+}
+
+// find looks a track up in the roster.
+func (r *Room) find(id relay.TrackID) (*Member, *livekit.TrackInfo) {
+	for _, m := range r.roster.Members() {
+		for _, info := range m.Info.Tracks {
+			if relay.TrackID(info.Sid) == id && m.Tracks[info.Sid] != nil {
+				return m, info
+			}
+		}
+	}
+	return nil, nil
+}
