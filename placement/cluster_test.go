@@ -40,7 +40,8 @@ type mesh struct {
 
 	mu    sync.Mutex
 	nodes map[string]*node     // under mu: all ever started, by name
-	gone  map[string]time.Time // under mu: when a node vanished
+	gone  map[string]time.Time // under mu: when a node vanished, or gossip lost it
+	rtt   map[[2]string]time.Duration
 }
 
 type node struct {
@@ -68,7 +69,7 @@ func newMesh(t *testing.T, dir string, names ...string) *mesh {
 func (m *mesh) view(self string) view.Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v := view.Snapshot{Self: self, At: time.Now(), RTT: map[[2]string]time.Duration{}}
+	v := view.Snapshot{Self: self, At: time.Now(), RTT: m.rtt}
 	for _, name := range slices.Sorted(maps.Keys(m.nodes)) {
 		if at, ok := m.gone[name]; ok && time.Since(at) >= gossipLag {
 			continue
@@ -236,7 +237,7 @@ func (n *node) report() []*meshpb.RoomReport {
 	return out
 }
 
-// host puts people of a room on the node it was assigned to.
+// people puts people of a room on the node it was assigned to.
 func (n *node) people(a Assignment, people uint32) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -353,12 +354,11 @@ func TestRoomLife(t *testing.T) {
 				t.Fatalf("%s: the room closed over two people's heads", n.name)
 			}
 		}
-		if _, ok := state.Serving(l1.raft.State().Room("a"), "p1"); !ok {
-			t.Log("p1 reports its room itself, empty for no time: it keeps it")
+		for _, n := range []*node{l1, p1} {
+			n.mu.Lock()
+			delete(n.rooms, "a") // all gone: the services report it empty from now on
+			n.mu.Unlock()
 		}
-		l1.people(a, 0)
-		delete(p1.rooms, "a")
-		delete(l1.rooms, "a") // both rooms end; the services report them empty
 		m.wait("closing", defaultEmptyTimeout+time.Minute, func() bool { return p1.raft.State().Room("a") == nil })
 		if c := m.join(p1, "a", "l"); c.Epoch <= a.Epoch || !c.Created {
 			t.Errorf("%+v after epoch %d", c, a.Epoch)
@@ -485,5 +485,76 @@ func TestMinority(t *testing.T) {
 			_, ok := state.Serving(m.node("m1").raft.State().Room("a"), "p1")
 			return ok
 		})
+	})
+}
+
+// TestGossipLosesNode: a node that only gossip lost keeps its rooms.
+func TestGossipLosesNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t, "", "l1", "m1", "p1")
+		defer m.close()
+		l := m.leader(3, 3)
+		var other *node
+		for _, n := range m.up() {
+			if n != l {
+				other = n
+			}
+		}
+		a := m.join(l, "a", other.self.Region)
+		if a.Node != other.name {
+			t.Fatalf("%+v", a)
+		}
+		lost := func(on bool) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			delete(m.gone, other.name)
+			if on {
+				m.gone[other.name] = time.Now().Add(-gossipLag)
+			}
+		}
+		lost(true)
+		<-time.After(time.Minute)
+		if _, ok := state.Serving(l.raft.State().Room("a"), other.name); !ok {
+			t.Error("its room was taken away")
+		}
+		lost(false)
+	})
+}
+
+// TestLeadMoves: the lead goes to the voter in the middle, and stays there.
+func TestLeadMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t, "", "l1", "m1", "p1")
+		defer m.close()
+		far := m.leader(3, 3)
+		rtt := map[[2]string]time.Duration{}
+		var middle string
+		for _, n := range m.up() {
+			if n != far {
+				rtt[view.Pair(far.name, n.name)] = 150 * time.Millisecond
+				middle = n.name
+			}
+		}
+		rtt[view.Pair(far.name, middle)] = 60 * time.Millisecond
+		for _, n := range m.up() {
+			if n != far && n.name != middle {
+				rtt[view.Pair(middle, n.name)] = 60 * time.Millisecond
+			}
+		}
+		m.mu.Lock()
+		m.rtt = rtt
+		m.mu.Unlock()
+		<-time.After(moveAfter + time.Minute)
+		l := m.leader(3, 3)
+		if l.name != middle {
+			t.Errorf("%s leads, want %s", l.name, middle)
+		}
+		if got := l.raft.Timings().Heartbeat; got != 1500*time.Millisecond {
+			t.Errorf("heartbeat %v, want ten times the longest round trip", got)
+		}
+		<-time.After(time.Hour)
+		if now := m.leader(3, 3); now != l {
+			t.Errorf("the lead moved on to %s", now.name)
+		}
 	})
 }

@@ -209,6 +209,23 @@ func (m members) betterLeader() (consensus.Server, bool) {
 	return best, found
 }
 
+// longest is the longest known round trip between voters.
+func longest(v view.Snapshot, servers []consensus.Server) time.Duration {
+	var d time.Duration
+	for i, a := range servers {
+		for _, b := range servers[:i] {
+			if a.Voter && b.Voter {
+				d = max(d, v.RTT[view.Pair(a.Name, b.Name)])
+			}
+		}
+	}
+	return min(d, maxRTT)
+}
+
+// maxRTT is the longest round trip timings follow: twice around the globe. Gossip is a
+// hint, and a wrong one must not stop elections.
+const maxRTT = 600 * time.Millisecond
+
 // median is of the known round trips from a node to all others; false if fewer than
 // half are known.
 func median(v view.Snapshot, node string) (time.Duration, bool) {

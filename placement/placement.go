@@ -59,6 +59,7 @@ type Log interface {
 	Leaderless() time.Duration
 	Changes() <-chan struct{}
 	Timings() consensus.Timings
+	SetRTT(time.Duration)
 
 	Initialised() bool
 	Damaged() bool

@@ -17,6 +17,7 @@ func (s *Service) reportLoop(ctx context.Context) {
 	agreed := false
 	for {
 		changes := s.log.Changes()
+		s.log.SetRTT(longest(s.cfg.View(), s.log.Servers()))
 		if now := s.log.Leader(); now != "" && s.log.Initialised() {
 			s.report(ctx, now, empty)
 			agreed = s.word(ctx, agreed)

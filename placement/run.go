@@ -73,7 +73,11 @@ func (s *Service) turn(ctx context.Context, betterSince time.Time) time.Time {
 	s.books.update(v, st, slices.Compact(known), now)
 	p := s.books.open(now)
 
-	for _, cmd := range append(nodeSteps(v, st, p), roomSteps(st, p)...) {
+	for _, cmd := range nodeSteps(v, st, p) {
+		s.commit(ctx, cmd)
+	}
+	s.checkGone(ctx, st, &p)
+	for _, cmd := range roomSteps(st, p) {
 		s.commit(ctx, cmd)
 	}
 	m := members{self: s.cfg.Self, applied: s.log.Applied(), servers: servers, view: v, page: p}
@@ -94,6 +98,26 @@ func (s *Service) turn(ctx context.Context, betterSince time.Time) time.Time {
 		return now
 	}
 	return betterSince
+}
+
+// checkGone asks nodes that gossip has lost, and that are about to lose their rooms,
+// directly: gossip also loses nodes that only it cannot reach.
+func (s *Service) checkGone(ctx context.Context, st *state.State, p *page) {
+	serving := map[string]bool{}
+	for room := range st.Rooms() {
+		for _, node := range state.ServingNodes(room) {
+			serving[node] = true
+		}
+	}
+	for node := range serving {
+		if p.gone(node) < holdDown {
+			continue
+		}
+		if _, err := s.status(ctx, node); err == nil {
+			s.logger.Info("gossip lost a node that answers", "node", node)
+			delete(p.seen, node)
+		}
+	}
 }
 
 // nodeSteps mirrors what nodes say of themselves into the replicated state: new nodes,

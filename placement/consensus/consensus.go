@@ -63,6 +63,7 @@ type Consensus struct {
 	mu      sync.Mutex
 	changed chan struct{} // under mu: closed and replaced when leadership changes
 	failure error         // under mu: why Raft was given up
+	timings Timings       // under mu: those in use
 	watches []*watch      // under mu
 
 	leaderless *stopwatch // runs while no leader is known
@@ -84,6 +85,7 @@ func Open(cfg Config) (*Consensus, error) {
 	cfg.Timings = cfg.Timings.withDefaults()
 	c := &Consensus{
 		cfg:     cfg,
+		timings: cfg.Timings,
 		fsm:     newFSM(),
 		applies: make(chan struct{}, maxApplies),
 		ended:   make(chan struct{}),

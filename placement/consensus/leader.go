@@ -26,7 +26,7 @@ func (c *Consensus) Quorum() bool {
 	if c.IsLeader() {
 		return true
 	}
-	return c.Leader() != "" && time.Since(c.raft.LastContact()) < 2*c.cfg.Timings.Heartbeat
+	return c.Leader() != "" && time.Since(c.raft.LastContact()) < 2*c.Timings().Heartbeat
 }
 
 // Leaderless returns for how long no leader has been known here, 0 if one is.
@@ -36,9 +36,6 @@ func (c *Consensus) Leaderless() time.Duration {
 	}
 	return max(c.leaderless.elapsed(), 1)
 }
-
-// Timings returns the timings in use.
-func (c *Consensus) Timings() Timings { return c.cfg.Timings }
 
 // Changes returns a channel that is closed when leadership next changes, or when Raft
 // ends.

@@ -190,8 +190,8 @@ func TestInUse(t *testing.T) {
 // TestBitFlips: of single flipped bits anywhere in the file, each is noticed or changes
 // nothing that is read.
 func TestBitFlips(t *testing.T) {
-	const flips = 400
-	dir, id := lone(t, 200)
+	const flips = 250
+	dir, id := lone(t, 100)
 	path := filepath.Join(dir, dbFile)
 	good, err := os.ReadFile(path)
 	must(t, err)

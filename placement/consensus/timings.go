@@ -58,3 +58,34 @@ func (t Timings) withDefaults() Timings {
 // ElectionBudget is how long a cluster that keeps its quorum may be without a leader:
 // noticing, and a split vote once.
 func (t Timings) ElectionBudget() time.Duration { return 2*t.Heartbeat + 2*t.Election }
+
+// SetRTT stretches the timeouts for the longest round trip measured between voters, and
+// shrinks them again, never below what Config asked for. The lease stays as configured,
+// as raft cannot change it while it runs; being short it errs towards stepping down.
+func (c *Consensus) SetRTT(rtt time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.cfg.Timings
+	if want := ForRTT(rtt); want.Heartbeat > t.Heartbeat {
+		t.Heartbeat, t.Election = want.Heartbeat, max(want.Election, t.Election)
+	}
+	was := c.timings
+	if change := (t.Heartbeat - was.Heartbeat).Abs(); change*5 <= was.Heartbeat && t.Heartbeat != c.cfg.Timings.Heartbeat || change == 0 {
+		return // measurements wobble; a fifth is worth a change
+	}
+	conf := c.raft.ReloadableConfig()
+	conf.HeartbeatTimeout, conf.ElectionTimeout = t.Heartbeat, t.Election
+	if err := c.raft.ReloadConfig(conf); err != nil {
+		c.cfg.Log.Warn("raft timings", "err", err)
+		return
+	}
+	c.timings = t
+	c.cfg.Log.Info("raft timings follow the round trips", "rtt", rtt, "heartbeat", t.Heartbeat)
+}
+
+// Timings returns the timings in use.
+func (c *Consensus) Timings() Timings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.timings
+}
