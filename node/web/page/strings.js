@@ -25,7 +25,7 @@ export const strings = {
     // Capture.
     insecure: "The browser allows camera and microphone only on secure pages. Open this page with https:// or on localhost.",
     cameraDenied: "The camera is blocked. Allow it through the icon beside the address, then turn the camera on.",
-    cameraAbsent: "No camera was found. You are in the meeting without one.",
+    cameraAbsent: "No camera was found. Others see your initials.",
     cameraBusy: "The camera could not be started. Close other programs that use it and try again.",
     microphoneDenied: "The microphone is blocked. Allow it through the icon beside the address, then unmute.",
     microphoneAbsent: "No microphone was found. You can listen and use the chat.",
@@ -73,7 +73,7 @@ export const strings = {
     chatNotSent: "Message non envoyé : pas de connexion pour le moment. Réessayez dans un instant.",
     insecure: "Le navigateur n’autorise la caméra et le micro que sur les pages sécurisées. Ouvrez cette page en https:// ou sur localhost.",
     cameraDenied: "La caméra est bloquée. Autorisez-la avec l’icône à côté de l’adresse, puis activez la caméra.",
-    cameraAbsent: "Aucune caméra trouvée. Vous êtes dans la réunion sans caméra.",
+    cameraAbsent: "Aucune caméra trouvée. Les autres voient vos initiales.",
     cameraBusy: "La caméra n’a pas pu démarrer. Fermez les autres programmes qui l’utilisent et réessayez.",
     microphoneDenied: "Le micro est bloqué. Autorisez-le avec l’icône à côté de l’adresse, puis activez le micro.",
     microphoneAbsent: "Aucun micro trouvé. Vous pouvez écouter et écrire dans la discussion.",
