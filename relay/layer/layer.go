@@ -38,7 +38,9 @@ type Want struct {
 
 // Verdict is what to do with one packet.
 type Verdict struct {
-	// Forward sends the packet; otherwise Why says why not.
+	// Forward sends the packet; otherwise Why says why not. Just after a switch packets
+	// of the encoding before are forwarded too: those that fill a gap have a number kept
+	// for them, the others find none (rewrite.Next) and end there.
 	Forward bool
 	Why     relay.Drop
 	// Switched tells that the packet begins a new stretch: another encoding, or the
@@ -199,7 +201,7 @@ func (s *Selector) thin(p *relay.Packet, v Verdict) Verdict {
 		s.temporal = s.want.Temporal
 	case p.FrameStart && s.temporal > s.want.Temporal:
 		s.temporal = s.want.Temporal
-	case p.SwitchPoint && p.Temporal > s.temporal && p.Temporal <= s.want.Temporal:
+	case p.FrameStart && p.SwitchPoint && p.Temporal > s.temporal && p.Temporal <= s.want.Temporal:
 		s.temporal = p.Temporal
 	}
 	if p.Temporal > s.temporal {

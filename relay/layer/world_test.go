@@ -97,8 +97,13 @@ func (w *world) publish() {
 		if key {
 			w.due[spatial], w.pictures[spatial] = 0, 0
 		}
+		if w.svc { // one picture, all layers of it
+			w.pictures[spatial] = w.pictures[0]
+		}
 		step := temporal[w.pictures[spatial]%len(temporal)]
-		w.pictures[spatial]++
+		if !w.svc {
+			w.pictures[spatial]++
+		}
 		for i := range 2 {
 			p := relay.NewPacket()
 			p.Spatial, p.Temporal = spatial, step.layer
@@ -114,6 +119,9 @@ func (w *world) publish() {
 				w.wire = append(w.wire, sent{w.now + w.path, p})
 			}
 		}
+	}
+	if w.svc {
+		w.pictures[0]++
 	}
 }
 
