@@ -552,7 +552,7 @@ func TestLeadMoves(t *testing.T) {
 		if got := l.raft.Timings().Heartbeat; got != 1500*time.Millisecond {
 			t.Errorf("heartbeat %v, want ten times the longest round trip", got)
 		}
-		<-time.After(time.Hour)
+		<-time.After(2 * moveAfter)
 		if now := m.leader(3, 3); now != l {
 			t.Errorf("the lead moved on to %s", now.name)
 		}
