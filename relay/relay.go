@@ -1,10 +1,3 @@
-// Package relay is the media plane's vocabulary: tracks, packets, where packets
-// enter a node (Source) and where they leave it (Sink).
-//
-// Nothing here knows rooms, users, Raft or WebRTC. A packet enters from a client
-// or from another node, is parsed once, passes the one fan-out in relay/track,
-// and leaves to clients or to other nodes. Numbers stay the publisher's on every
-// hop; only the node that faces a subscriber rewrites them.
 package relay
 
 // TrackID names one published track in the whole mesh. It is the LiveKit track

@@ -48,17 +48,20 @@ type group struct {
 	bytes     int
 }
 
-func (g *group) note(p *relay.Packet, fresh bool) {
+// note takes a packet in, and reports whether it begins a group.
+func (g *group) note(p *relay.Packet, fresh bool) (began bool) {
 	if p.Keyframe {
 		ahead := int16(p.Seq - g.start)
 		switch {
 		case !g.known || p.Timestamp != g.timestamp && (fresh || ahead > 0):
 			*g = group{known: true, start: p.Seq, timestamp: p.Timestamp, began: p.Arrived}
+			began = true
 		case p.Timestamp == g.timestamp && ahead < 0:
 			g.start = p.Seq // the keyframe's packets came out of order
 		}
 	}
 	g.bytes += len(p.Payload)
+	return began
 }
 
 // put stores the packet in the ring and notes what it says of the stream.
@@ -73,7 +76,9 @@ func (e *encoding) put(p *relay.Packet, size int) ring.Verdict {
 	}
 	verdict := e.ring.Put(p)
 	if verdict == ring.Fresh || verdict == ring.Filled {
-		e.gop.note(p, verdict == ring.Fresh)
+		if e.gop.note(p, verdict == ring.Fresh) {
+			e.keyframes.Add(1)
+		}
 	}
 	return verdict
 }

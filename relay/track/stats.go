@@ -19,7 +19,7 @@ type EncodingStats struct {
 	// Lost counts sequence numbers never seen, for whatever reason: behind a link they
 	// include layers that were not asked for.
 	Lost uint64
-	// Keyframes counts packets marked as part of a keyframe's beginning.
+	// Keyframes counts keyframes, however many packets each of them had.
 	Keyframes uint64
 }
 

@@ -108,7 +108,6 @@ func (t *Track) pass(e *encoding, p *relay.Packet) bool {
 	e.bytes.Add(uint64(len(p.Payload)))
 	t.seen[p.Spatial*relay.MaxTemporal+p.Temporal].Store(p.Arrived)
 	if p.Keyframe {
-		e.keyframes.Add(1)
 		t.served(p.Spatial)
 	}
 
