@@ -201,7 +201,7 @@ func (p *pair) stop() {
 // sessions waits until both sides have one.
 func (p *pair) sessions(t testing.TB) (a, b *Session) {
 	for range 100 {
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		if a, b := p.a.Session("b"), p.b.Session("a"); a != nil && b != nil {
 			return a, b
 		}
@@ -280,3 +280,6 @@ func fill(seq uint16, size int) *relay.Packet {
 	p.Arrived = relay.Now()
 	return p
 }
+
+// pass lets the bubble's time pass.
+func pass(d time.Duration) { <-time.After(d) }

@@ -135,6 +135,13 @@ func (n *network) carry(p *path) {
 	}
 }
 
+// backlog is how long a packet would wait at the bottleneck now.
+func (p *path) backlog() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, time.Until(p.busy))
+}
+
 func (h *host) WriteTo(b []byte, to net.Addr) (int, error) {
 	n := h.n
 	n.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"maille/relay/bwe"
 	"maille/relay/wire"
 )
 
@@ -22,8 +23,8 @@ type sentLog struct {
 	next uint16
 	low  uint16 // nothing before it is unreported
 
-	estimate estimator
-	samples  []sample
+	estimate bwe.Estimator
+	samples  []bwe.Sample
 	clock    unwrapper
 	lossRate float64       // share of datagrams lost, over the last few hundred
 	cap      atomic.Uint64 // float64 bits of the estimate's cap
@@ -37,7 +38,7 @@ func (g *sentLog) rateCap() float64 { return math.Float64frombits(g.cap.Load()) 
 func (g *sentLog) state() (loss float64, queue time.Duration, cap float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.lossRate, time.Duration(g.estimate.queue), g.estimate.cap
+	return g.lossRate, g.estimate.Queue(), g.estimate.Cap()
 }
 
 // loss is the share of datagrams lost of late.
@@ -97,13 +98,13 @@ func (s *Session) reported(b []byte, now int64) error {
 	if err != nil {
 		return err
 	}
-	s.sent.settle(base, arrivals, now, s.rtt.Load(), &s.counters)
+	s.sent.settle(base, arrivals, now, &s.counters)
 	return nil
 }
 
 // settle takes what was reported off the log. What lies before the report and was
 // never reported is lost: every number is in two reports.
-func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now, rtt int64, c *counters) {
+func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *counters) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ring == nil {
@@ -131,10 +132,10 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now, rtt int64, c
 		d.l = nil
 		c.arrived.Add(1)
 		g.lossRate -= g.lossRate * lossGain
-		g.samples = append(g.samples, sample{sent: d.at, arrived: g.clock.at(a.At), size: int(d.size)})
+		g.samples = append(g.samples, bwe.Sample{Sent: d.at, Arrived: g.clock.at(a.At), Size: int(d.size)})
 	}
-	g.estimate.report(now, rtt, g.samples)
-	g.cap.Store(math.Float64bits(g.estimate.cap))
+	g.estimate.Report(now, g.samples)
+	g.cap.Store(math.Float64bits(g.estimate.Cap()))
 	g.lost.Store(math.Float64bits(g.lossRate))
-	g.crowded.Store(g.estimate.congested())
+	g.crowded.Store(g.estimate.Congested())
 }

@@ -1,0 +1,221 @@
+// Package bwe estimates how much a path between two nodes carries, from the delay of
+// datagrams and the rate at which they arrive. It is pure: times are arguments, in
+// nanoseconds, and nothing is sent from here.
+package bwe
+
+import "time"
+
+// Sample is one datagram that arrived.
+type Sample struct {
+	Sent    int64 // the sender's clock
+	Arrived int64 // the receiver's clock; only differences count
+	Size    int   // bytes, headers included
+}
+
+// Estimator watches one path. It says nothing while nothing queues; once a queue
+// stands it caps the pace to what arrives, lets the queue drain, and then feels its way
+// up again.
+//
+// The queue is the smallest one-way delay of a report above the smallest of the last
+// half minute. The smallest of a report, because jitter delays single datagrams, and so
+// does what waits inside one of several lanes; a queue on the path delays all of them.
+//
+// The zero value is ready.
+type Estimator struct {
+	base    minWindow
+	rate    rateMeter // by arrival
+	pace    rateMeter // by departure
+	newest  int64     // departure of the newest datagram that was reported
+	usual   float64   // arrivals averaged over a second
+	queue   float64   // nanoseconds
+	limit   float64   // queue above which the path is overused; yields to queues of others
+	cap     float64   // bytes per second; 0 is none
+	settled float64   // what the path carried when it was last overused
+	over    int       // reports of overuse in a row
+	held    int64     // departure from which on datagrams tell what the decrease did
+	cutAt   int64     // last decrease
+	// cutQueue is the queue when the last decrease reached it, stubborn how many decreases in a row
+	// left it standing, fair what arrived before the first of them.
+	cutQueue float64
+	stubborn int
+	fair     float64
+	seen     int64 // last report
+	ready    bool
+}
+
+const (
+	// queueLimit is where overuse begins; below it, delays are jitter and our own bursts.
+	queueLimit = 25e6
+	// queueLimitMax is how far the limit yields to a queue that others keep standing.
+	queueLimitMax = 300e6
+	// overReports in a row make overuse: one may be a burst.
+	overReports = 2
+	// congestedAt is a queue that adding senders would only make longer.
+	congestedAt = 50e6
+	// drainWithin sets how hard a standing queue is drained: a queue of half as much
+	// halves the pace.
+	drainWithin       = 400e6
+	cutMost, cutLeast = 0.35, 0.9
+	cutFloor          = 0.4
+	// leastDrain is the time in which a decrease shows in the queue.
+	leastDrain = 100e6
+	// stubbornCuts that leave the queue as it was make it somebody else's.
+	stubbornCuts = 2
+	// relaxing is how fast a limit that has yielded comes back, per second.
+	relaxing = 0.5
+	// soon is how close decreases are that count as in a row.
+	soon = int64(time.Second)
+	// maxGrowth is the fastest growth per second, reached after long calm. A wrong guess
+	// costs a queue of queueLimit for a round trip.
+	slowGrowth, maxGrowth = 0.02, 0.6
+	// minCap keeps three speakers and a little more going, in bytes per second.
+	minCap = 25_000
+	// headroom is what may be used beyond twice what is, in bytes per second, so that an
+	// idle link lets a burst through.
+	headroom = 125_000
+)
+
+// Report takes the datagrams that one report says have arrived.
+func (e *Estimator) Report(now int64, samples []Sample) {
+	if len(samples) == 0 {
+		return
+	}
+	least := samples[0].Arrived - samples[0].Sent
+	newest := samples[0].Sent
+	for _, s := range samples {
+		least = min(least, s.Arrived-s.Sent)
+		newest = max(newest, s.Sent)
+		e.rate.add(s.Arrived, s.Size)
+		e.pace.add(s.Sent, s.Size)
+	}
+	e.newest = newest
+	e.queue = float64(least - e.base.add(now, least))
+	if !e.ready {
+		e.ready, e.limit, e.seen, e.cutAt, e.held = true, queueLimit, now, now, now
+		return
+	}
+	dt := min(float64(now-e.seen), 100e6) / 1e9
+	e.seen = now
+	e.usual += (e.rate.mean() - e.usual) * min(dt, 1)
+	e.relax(dt)
+	e.decide(now, dt)
+}
+
+// relax lets a limit that has yielded come back once the others' queue is gone.
+func (e *Estimator) relax(dt float64) {
+	if e.queue < e.limit/2 {
+		e.limit = max(e.limit*(1-relaxing*dt), queueLimit)
+	}
+}
+
+// cut gives way. When that has not helped repeatedly, the queue is not ours, and a flow
+// that fills any queue would take the whole path: then the limit yields instead, and
+// what was given up is taken back.
+func (e *Estimator) cut(now int64) {
+	if e.queue > 0.8*e.cutQueue && e.newest-e.held < soon {
+		e.stubborn++
+	} else {
+		e.stubborn, e.fair = 0, e.rate.recent()
+	}
+	e.cutQueue, e.cutAt = e.queue, now
+	if e.stubborn >= stubbornCuts {
+		e.stubborn = 0
+		e.limit = min(1.4*e.queue, queueLimitMax)
+		e.cap = max(e.cap, 0.7*e.fair)
+		e.settled = e.cap
+		return
+	}
+	e.settled = e.carried()
+	queue := e.coming(now)
+	share := 1 - queue/drainWithin
+	if e.limit > 2*queueLimit {
+		share = cutLeast // the queue is mostly others'
+	}
+	e.cap = max(e.settled*min(max(share, cutMost), cutLeast), minCap)
+	// Nothing is learnt from what was sent before the queue had time to drain.
+	e.held = now + int64(min(max(queue, leastDrain), queueLimitMax))
+}
+
+// carried is what arrives now, which is what the path carries while a queue stands. A
+// path that freezes and then delivers all at once looks as if it carried nothing, hence
+// the floor.
+func (e *Estimator) carried() float64 { return max(e.rate.recent(), cutFloor*e.usual) }
+
+// coming is the queue that what is under way will have met: reports are older than the
+// path is long by the queue itself.
+func (e *Estimator) coming(now int64) float64 {
+	excess := 0.0
+	if e.settled > 0 {
+		excess = max(e.pace.recent()/e.settled-1, 0)
+	}
+	return e.queue + excess*float64(now-e.newest)
+}
+
+func (e *Estimator) decide(now int64, dt float64) {
+	if e.queue > e.limit {
+		e.over++
+	} else {
+		e.over = 0
+	}
+	if e.newest <= e.cutAt {
+		e.cutQueue = max(e.cutQueue, e.queue) // what is reported was sent before the cut
+	}
+	switch {
+	case e.over >= overReports && e.newest >= e.held:
+		e.cut(now)
+	case e.over >= overReports && e.cap > 1.1*e.rate.recent():
+		// The path became smaller than the last cut knew.
+		e.settled = e.carried()
+		e.cap = max(e.settled*cutMost, minCap)
+		e.held = max(e.held, now+int64(leastDrain))
+	case e.cap > 0 && e.newest >= e.held && e.queue <= e.calmQueue():
+		e.raise(now, dt)
+	}
+}
+
+// calmQueue is the queue up to which the cap may grow.
+func (e *Estimator) calmQueue() float64 {
+	if e.limit > 2*queueLimit {
+		return 0.8 * e.limit
+	}
+	return e.limit / 2
+}
+
+// raise grows the cap: quickly towards what the path carried before, slowly just beyond
+// it, and faster the longer that has been fine.
+func (e *Estimator) raise(now int64, dt float64) {
+	calm := float64(now-e.cutAt) / 1e9
+	switch {
+	case e.cap < 0.95*e.settled:
+		e.cap = min(e.cap*(1+2*dt), 0.95*e.settled)
+	case calm < 1.5:
+		e.cap *= 1 + slowGrowth*dt
+	default:
+		e.cap *= 1 + min(0.05*calm, maxGrowth)*dt
+	}
+	// What is not used cannot be known to fit.
+	if most := max(2*e.rate.mean()+headroom, 0.95*e.settled); calm > 3 {
+		e.cap = min(e.cap, most)
+	}
+}
+
+// Cap is what may be sent on the whole path, in bytes per second; 0 is no limit.
+func (e *Estimator) Cap() float64 { return e.cap }
+
+// Queue is the delay of the queue that stands on the path.
+func (e *Estimator) Queue() time.Duration { return time.Duration(e.queue) }
+
+// Delivered is what arrives, in bytes per second.
+func (e *Estimator) Delivered() float64 { return e.rate.mean() }
+
+// Congested tells that the path's queue is such that nothing should be added to it.
+func (e *Estimator) Congested() bool { return e.queue > congestedAt }
+
+// Limit caps the path to what arrives now, for reasons that delays do not show.
+func (e *Estimator) Limit(now int64) {
+	if !e.ready {
+		return
+	}
+	e.settled = max(e.rate.mean(), minCap)
+	e.cap, e.cutAt = e.settled, now
+}
