@@ -52,8 +52,8 @@ type Config struct {
 	// TCP accepts ICE-TCP connections (RFC 6544, passive); nil for none.
 	TCP net.Listener
 	// HostIPs are the addresses that clients are told, best first. When empty they are
-	// the machine's own, and 127.0.0.1 with AllowLoopback; with HostIPs given no
-	// interface is looked at.
+	// what UDP is bound to: one address, or the machine's own and with AllowLoopback
+	// 127.0.0.1. With HostIPs given no interface is looked at.
 	HostIPs []net.IP
 	// AllowLoopback serves clients on this machine.
 	AllowLoopback bool
@@ -95,7 +95,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	var err error
 	if len(e.hosts) == 0 {
-		if e.hosts, err = ownAddresses(cfg.AllowLoopback); err != nil {
+		if e.hosts, err = ownAddresses(cfg.UDP.LocalAddr(), cfg.AllowLoopback); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +110,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	settings.SetICEUDPMux(e.udp)
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCP != nil {
-		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: cfg.TCP, Logger: scoped{e.log}, ReadBufferSize: 64,
+		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: newBoundedListener(cfg.TCP), Logger: scoped{e.log}, ReadBufferSize: 64,
 			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin})
 		settings.SetICETCPMux(e.tcp)
 		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
@@ -167,14 +167,21 @@ func clientAddress(ip net.IP, loopback bool) bool {
 	return true
 }
 
-func ownAddresses(loopback bool) ([]net.IP, error) {
+// ownAddresses are where clients reach a socket bound to a: its own address, or all of
+// the machine's if it is bound to none.
+func ownAddresses(a net.Addr, loopback bool) ([]net.IP, error) {
+	bound, _ := a.(*net.UDPAddr)
+	if bound != nil && !bound.IP.IsUnspecified() && len(bound.IP) > 0 {
+		return []net.IP{bound.IP}, nil
+	}
+	only4 := bound != nil && bound.IP.To4() != nil
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("rtc: own addresses: %w", err)
 	}
 	var out []net.IP
 	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && (!only4 || n.IP.To4() != nil) {
 			out = append(out, n.IP)
 		}
 	}

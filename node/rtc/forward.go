@@ -58,7 +58,9 @@ func (f *forwarder) apply(now int64) {
 	}
 }
 
-// wants is what the subscriber needs from upstream.
+// wants is what the subscriber needs from upstream, in whole encodings: links do not
+// tell yet which packets of an encoding they leave out (relay.Packet.Omitted), and a
+// gap left on purpose would look like loss.
 func (f *forwarder) wants() relay.LayerSet {
 	switch {
 	case f.selector != nil:
