@@ -18,24 +18,44 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 			return r.NewSession(j), nil
 		}
 	}
-	a, err := n.place(ctx, j)
-	if err != nil {
-		return nil, n.refuse(err)
+	var avoid []string
+	for {
+		a, err := n.place(ctx, j, avoid)
+		if err != nil {
+			return nil, n.refuse(err)
+		}
+		s, err := n.openSession(ctx, j, a)
+		if err == nil {
+			return s, nil
+		}
+		n.log.Warn("media node cannot take a participant", "room", j.Room, "media_node", a.Node, "err", err)
+		if avoid = append(avoid, a.Node); len(avoid) > maxAvoid || ctx.Err() != nil {
+			return nil, signal.Unavailable("the node that serves this room is not reachable; try again", err)
+		}
 	}
+}
+
+// maxAvoid bounds how many nodes are tried for one join: clients give up after seconds.
+const maxAvoid = 2
+
+// openSession opens the session on the node that placement named.
+func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assignment) (signal.Session, error) {
 	if a.Node == n.self.Name {
 		r, err := n.rooms.get(a.Record)
 		if err != nil {
-			return nil, signal.Unavailable("this node is shutting down; try again", err)
+			return nil, err
 		}
 		return r.NewSession(j), nil
 	}
-	peer, ok := n.gossip.Snapshot().Node(a.Node)
-	if !ok {
-		return nil, signal.Unavailable("the node that serves this room is not reachable; try again", nil)
-	}
-	s, err := n.dialProxy(ctx, a.Node, peer.Cluster, j, a.Record)
+	addr, err := n.clusterAddr(a.Node)
 	if err != nil {
-		return nil, signal.Unavailable("the node that serves this room is not reachable; try again", err)
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proxyOpen)
+	defer cancel()
+	s, err := n.dialProxy(ctx, a.Node, addr, j, a.Record)
+	if err != nil {
+		return nil, err
 	}
 	n.log.Info("signalling proxied", "room", j.Room, "identity", j.Identity, "media_node", a.Node)
 	return s, nil
@@ -44,7 +64,7 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 // Validate tells whether a join would be let in, without joining.
 func (n *Node) Validate(context.Context, *signal.Join) error { return nil }
 
-func (n *Node) place(ctx context.Context, j *signal.Join) (placement.Assignment, error) {
+func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (placement.Assignment, error) {
 	settings := &meshpb.RoomSettings{EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS}
 	if c, err := j.Claims.RoomConfiguration(); err == nil && c != nil {
 		if c.EmptyTimeout > 0 {
@@ -56,7 +76,7 @@ func (n *Node) place(ctx context.Context, j *signal.Join) (placement.Assignment,
 		settings.MaxParticipants, settings.Metadata = c.MaxParticipants, c.Metadata
 	}
 	return n.placement.Join(ctx, placement.Request{
-		Room: j.Room, Region: n.regionOf(j), Settings: settings, Entry: n.self.Name,
+		Room: j.Room, Region: n.regionOf(j), Settings: settings, Entry: n.self.Name, Avoid: avoid,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,6 +26,10 @@ import (
 // proxyQueue bounds what waits for a proxied client, in messages, as a socket's own
 // queue does.
 const proxyQueue = 512
+
+// proxyOpen is how long a media node may take to open a session: the client waits, and
+// another node may do it.
+const proxyOpen = 3 * time.Second
 
 // proxied is a Session whose room is on another node.
 type proxied struct {

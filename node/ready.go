@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"maille/placement"
 )
 
 // readyPoll is how often readiness is looked at; people wait for it, machines do not.
@@ -60,3 +62,6 @@ func (n *Node) WaitLinks(ctx context.Context, nodes int) (string, error) {
 		return fmt.Sprintf("%d of %d QUIC links up from %s", up, nodes-1, n.self.Name), up >= nodes-1
 	})
 }
+
+// Placement is the node's part in placing rooms, for programs that embed a node.
+func (n *Node) Placement() *placement.Service { return n.placement }

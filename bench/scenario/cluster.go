@@ -16,9 +16,11 @@ import (
 	"maille/bench/client"
 	"maille/bench/sim"
 	"maille/mesh/identity"
+	"maille/mesh/view"
 	"maille/node"
 	"maille/node/auth"
 	"maille/node/config"
+	"maille/placement"
 	adminpb "maille/proto/admin"
 )
 
@@ -89,7 +91,7 @@ func (c *Cluster) open(m *Member, ca *identity.CA, seeds []string, expect int) {
 	cfg.DataDir = c.t.TempDir()
 	cfg.Keys = map[string]string{apiKey: apiSecret}
 	cfg.GossipKeys = [][]byte{[]byte("0123456789abcdef0123456789abcdef")}
-	cfg.BootstrapExpect = expect
+	cfg.BootstrapExpect = min(expect, 5)
 	for _, s := range seeds {
 		if s != ip+":7946" {
 			cfg.Seeds = append(cfg.Seeds, s)
@@ -181,6 +183,42 @@ func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) 
 		runtime.Goexit()
 	}
 	return cl
+}
+
+// Spread puts one participant, "on-NODE", on every node. Placement fills a region's
+// serving node first, so the others of the region say they drain meanwhile.
+func (c *Cluster) Spread(ctx context.Context, room string) map[string]*client.Client {
+	c.t.Helper()
+	out := make(map[string]*client.Client)
+	for name, m := range c.Nodes {
+		var others []*Member
+		for _, o := range c.Nodes {
+			if o.Region == m.Region && o != m {
+				others = append(others, o)
+			}
+		}
+		c.setState(ctx, others, view.Draining)
+		out[name] = c.Join(ctx, name, room, "on-"+name, "")
+		if got := out[name].Join().Participant.Attributes["maille.node"]; got != name {
+			for _, row := range m.Node.Placement().Explain(placement.Request{Room: room, Region: m.Region, Entry: name}) {
+				c.t.Logf("%+v", row)
+			}
+			c.t.Fatalf("placed on %s, want %s", got, name)
+		}
+		c.setState(ctx, others, view.Serving)
+	}
+	return out
+}
+
+// setState changes nodes' states and waits until every node knows.
+func (c *Cluster) setState(ctx context.Context, nodes []*Member, s view.State) {
+	c.t.Helper()
+	for _, m := range nodes {
+		if err := m.Node.Placement().SetState(ctx, s); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second)
 }
 
 // Show asks a node for its view of a room, as operators do.

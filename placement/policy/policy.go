@@ -50,8 +50,11 @@ type Plan struct {
 // Costs, in milliseconds of one-way delay or what is worth as much.
 const (
 	// crossing is added when the participant's own path leaves the region: the public
-	// Internet between regions loses and jitters where links repair.
-	crossing = 30.0
+	// Internet between regions loses and jitters where links repair. It outweighs a new
+	// node and every delay between regions that is guessed (unknownRTT), as estimates are
+	// rough while nodes are young: people get the region they asked for unless measured
+	// delays of an ocean speak against it.
+	crossing = 150.0
 	// newNode is added for a node that does not serve the room yet: every watched
 	// track must first be pulled there. Less than crossing, so that a participant gets
 	// a node of the own region even if a neighbour region already serves.

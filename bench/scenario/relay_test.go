@@ -1,0 +1,137 @@
+package scenario
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"maille/bench/client"
+	adminpb "maille/proto/admin"
+)
+
+// crossing is what one track sends over one link.
+type crossing struct {
+	from, to, track string
+	packets, bytes  uint64
+}
+
+func crossings(shown *adminpb.RoomShowResponse) []crossing {
+	var out []crossing
+	for _, n := range shown.Nodes {
+		for _, tr := range n.Tracks {
+			for _, x := range tr.Crossings {
+				if x.Direction == "out" && x.Packets > 0 {
+					out = append(out, crossing{n.Node, x.Peer, tr.Sid, x.Packets, x.Bytes})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Law 2: with two nodes in each of three regions and watchers on all of them, each
+// layer crosses each region pair once.
+func TestOneCopyPerRegionPair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 11, 20*time.Millisecond, "paris/1", "paris/2", "lyon/1", "lyon/2", "brest/1", "brest/2")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		people := c.Spread(ctx, "standup")
+		for _, cl := range people {
+			defer cl.Close()
+		}
+		speaker := people["paris-2"]
+		a, err := speaker.PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := speaker.PublishVideo(ctx, 3, 30, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for node, cl := range people {
+			if node == "paris-2" {
+				continue
+			}
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				if err := cl.WaitPackets(ctx, sid, 200); err != nil {
+					t.Fatalf("%s: %v", node, err)
+				}
+			}
+		}
+		region := func(node string) string { return c.Nodes[node].Region }
+		pairs := make(map[string]int)
+		for _, x := range crossings(c.Show(ctx, "brest-1", "standup")) {
+			if region(x.from) != region(x.to) {
+				pairs[region(x.from)+"->"+region(x.to)+" "+x.track]++
+			}
+		}
+		for _, to := range []string{"lyon", "brest"} {
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				key := "paris->" + to + " " + sid
+				if pairs[key] != 1 {
+					t.Errorf("%s crosses %d times, want once", key, pairs[key])
+				}
+				delete(pairs, key)
+			}
+		}
+		for key, n := range pairs {
+			t.Errorf("%s crosses %d times, want never", key, n)
+		}
+	})
+}
+
+// A cut path between two regions is gone around through the third, and taken again
+// once it heals.
+func TestGoesAroundACut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 12, 20*time.Millisecond, "paris", "lyon", "brest")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		people := make(map[string]*client.Client)
+		for name := range c.Nodes {
+			people[name] = c.Join(ctx, name, "standup", "in-"+name, "")
+			defer people[name].Close()
+		}
+		a, err := people["paris"].PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lyon := people["lyon"]
+		if err := lyon.WaitPackets(ctx, a.Info.Sid, 50); err != nil {
+			t.Fatal(err)
+		}
+		c.Net.Cut("paris", "lyon")
+		cut := time.Now()
+		had := lyon.Track(a.Info.Sid).Packets.Load()
+		time.Sleep(100 * time.Millisecond)
+		had = max(had, lyon.Track(a.Info.Sid).Packets.Load())
+		if err := lyon.WaitPackets(ctx, a.Info.Sid, had+10); err != nil {
+			t.Fatalf("cut off: %v", err)
+		}
+		if gap := time.Since(cut); gap > 2500*time.Millisecond {
+			t.Errorf("around the cut after %s, want within 2.5 s", gap)
+		} else {
+			t.Logf("around the cut after %s", gap)
+		}
+		c.Net.Heal("paris", "lyon")
+		direct := func() bool {
+			for _, x := range crossings(c.Show(ctx, "lyon", "standup")) {
+				if x.from == "paris" && x.to == "lyon" && x.packets > 100 {
+					return true
+				}
+			}
+			return false
+		}
+		for !direct() {
+			select {
+			case <-ctx.Done():
+				t.Fatal("the direct path is not taken again")
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+	})
+}
