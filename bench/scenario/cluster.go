@@ -218,8 +218,11 @@ func (c *Cluster) setState(ctx context.Context, nodes []*Member, s view.State) {
 			c.t.Fatal(err)
 		}
 	}
-	time.Sleep(time.Second)
+	pass(time.Second)
 }
+
+// pass lets virtual time pass.
+func pass(d time.Duration) { <-time.After(d) }
 
 // Show asks a node for its view of a room, as operators do.
 func (c *Cluster) Show(ctx context.Context, name, room string) *adminpb.RoomShowResponse {

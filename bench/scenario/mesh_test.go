@@ -129,7 +129,7 @@ func TestLinkCutAndHealed(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Net.Cut("paris", "lyon")
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if _, ok := bob.Participants()["ann"]; !ok {
 			t.Error("a cut link made a living participant leave")
 		}
@@ -236,7 +236,7 @@ func TestDuplicateIdentityAcrossNodes(t *testing.T) {
 		if err := first.Err(); err == nil || err.Error() != "leave: "+livekit.DisconnectReason_DUPLICATE_IDENTITY.String()+" DISCONNECT" {
 			t.Errorf("left with %v", err)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		select {
 		case <-second.Left():
 			t.Errorf("the later session ended too: %v", second.Err())

@@ -280,7 +280,7 @@ func TestSilentClientStays(t *testing.T) {
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
 		go func() { _, _, _ = ws.Read(ctx) }()
-		time.Sleep(10 * time.Minute) // virtual
+		<-time.After(10 * time.Minute) // virtual
 		if n := b.h.Sessions(); n != 1 {
 			b.Error(n, "sessions after 10 min")
 		}
