@@ -317,14 +317,13 @@ func (g *Gossip) Close() error {
 		g.done.Wait()
 		return nil
 	}
-	// memberlist does not wait for its own goroutines. The last to end is a probe,
-	// which it stretches while it thinks itself slow.
-	last := time.NewTimer(probeInterval * time.Duration(1+g.list.GetHealthScore()))
 	g.cancel()
 	g.transport.Shutdown() // frees whoever waits on the network
 	g.done.Wait()
 	err := g.list.Shutdown()
-	<-last.C
+	// memberlist does not wait for its own goroutines. The last to end is a probe,
+	// which it stretches while it thinks itself slow.
+	<-time.After(probeInterval * time.Duration(1+g.list.GetHealthScore()))
 	if err != nil {
 		return fmt.Errorf("gossip: %w", err)
 	}

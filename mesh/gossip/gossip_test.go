@@ -41,13 +41,18 @@ func bubble(t *testing.T, delay time.Duration, f func(t *testing.T, c *cluster))
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{t: t, net: sim.New(1)}
 		c.net.Default(sim.Path{Delay: delay})
-		f(t, c)
-		for _, g := range c.nodes {
-			if err := g.Close(); err != nil {
-				t.Error(err)
+		defer func() {
+			for _, g := range c.nodes {
+				if g == nil {
+					continue // it failed to start
+				}
+				if err := g.Close(); err != nil {
+					t.Error(err)
+				}
 			}
-		}
-		c.net.Close()
+			c.net.Close()
+		}()
+		f(t, c)
 	})
 }
 
@@ -184,10 +189,10 @@ func TestLossKillsNobody(t *testing.T) {
 		c.net.Default(sim.Path{Delay: 30 * time.Millisecond, Loss: 0.2})
 		c.start(5)
 		c.until("convergence", 10*time.Second, func() bool { return c.sees(0, 0, 1, 2, 3, 4) })
-		for range 600 {
+		for i := range 600 {
 			<-time.After(time.Second)
 			if !c.sees(0, 0, 1, 2, 3, 4) {
-				t.Fatalf("n0 sees %s", describe(c.nodes[0].Snapshot()))
+				t.Fatalf("after %d s n0 sees %s", i, describe(c.nodes[0].Snapshot()))
 			}
 		}
 	})
@@ -553,8 +558,14 @@ func TestRoundTripTimes(t *testing.T) {
 // A seed's name may stand for several addresses, and may not resolve at first.
 func TestSeedNames(t *testing.T) {
 	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
-		c.start(1)
-		cfg := c.config(1, c.host())
+		cfg := c.config(0, c.host())
+		cfg.Seeds = nil
+		first, err := Start(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.nodes = append(c.nodes, first)
+		cfg = c.config(1, c.host())
 		cfg.Seeds = []string{"nodes.example:7946"}
 		var up bool
 		var mu sync.Mutex
