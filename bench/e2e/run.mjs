@@ -5,8 +5,7 @@
 //
 // --only runs the cases whose name holds TEXT (and the vital ones), --keep leaves
 // everything running at the end until Ctrl-C.
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { access } from "node:fs/promises";
+import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { launch } from "./lib/browser.mjs";
@@ -56,26 +55,29 @@ async function main() {
     if (opt.only && !c.vital && !c.name.includes(opt.only)) continue;
     if (cluster.exited) throw new Failure(`maille dev ended in the middle: ${JSON.stringify(cluster.exited)}`);
     const ok = await report.run(c.name, c.seconds, () => c.run(ctx));
-    if (!ok) await portraits(c.name);
+    if (!ok) await evidence(c.name);
     if (!ok && c.vital) return;
   }
 }
 
-/** Screenshots of everyone at the moment of a failure. */
-async function portraits(name) {
-  const slug = name.replace(/[^a-z0-9]+/gi, "-").slice(0, 40);
-  for (const p of Object.values(ctx.people)) {
-    await p.view.page.screenshot({ path: path.join(out, `failed-${slug}-${p.name}.png`), timeout: 5000 }).catch(() => {});
+/** What everyone saw, and what the nodes say, at the moment of a failure. */
+async function evidence(name) {
+  const at = path.join(out, `failed-${name.replace(/[^a-z0-9]+/gi, "-").slice(0, 40)}`);
+  const views = [...Object.values(ctx.people), ...(ctx.guests ?? [])].map((p) => p.view);
+  for (const v of views) await v.page.screenshot({ path: `${at}-${v.name}.png`, timeout: 5000 }).catch(() => {});
+  const facts = {};
+  for (const args of [["status", "--json"], ["room", "show", ctx.room, "--json"]]) {
+    facts[args[0]] = await cluster.cli(...args).then(JSON.parse).catch(String);
   }
+  for (const p of Object.values(ctx.people)) {
+    facts[p.name] = { sent: await p.ask(5, "sent").catch(String), received: await p.received().catch(String) };
+  }
+  await writeFile(`${at}.json`, JSON.stringify(facts, null, 1));
 }
 
 async function close() {
   if (stopping) return;
   stopping = true;
-  for (const p of Object.values(ctx.people)) {
-    const streams = await p.ask(5, "sent").catch((err) => String(err));
-    await writeFile(path.join(out, `${p.name}.sent.json`), JSON.stringify(streams, null, 1));
-  }
   await within("Chromium closes", 10, ctx.browser?.close()).catch(() => ctx.browser?.process?.()?.kill("SIGKILL"));
   ctx.site?.close();
   if (!cluster.child) return;

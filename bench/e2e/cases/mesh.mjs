@@ -84,15 +84,18 @@ async function unwatched(ctx) {
     return x.reduce((sum, c) => sum + num(c.crossing.packets), 0);
   };
   assert((await crossed()) > 0, "ada's camera does not cross into lyon, or room show does not name its source CAMERA");
-  for (const p of [blaise, dora]) await p.ask(5, "subscribe", "ada", "camera", false);
   let last = -1;
-  await until("ada's camera stops crossing into lyon, where nobody watches it", 12, async () => {
-    const before = await crossed();
-    await new Promise((r) => setTimeout(r, 1000));
-    last = await crossed();
-    return last === before || { before, aSecondLater: last };
-  });
-  for (const p of [blaise, dora]) await p.ask(5, "subscribe", "ada", "camera", true);
+  try {
+    for (const p of [blaise, dora]) await p.ask(5, "subscribe", "ada", "camera", false);
+    await until("ada's camera stops crossing into lyon, where nobody watches it", 12, async () => {
+      const before = await crossed();
+      await new Promise((r) => setTimeout(r, 1000));
+      last = await crossed();
+      return last === before || { before, aSecondLater: last };
+    });
+  } finally {
+    for (const p of [blaise, dora]) await p.ask(5, "subscribe", "ada", "camera", true);
+  }
   await until("ada's camera crosses into lyon again", 10, async () => {
     const now = await crossed();
     // The crossing may have been counted anew since it stopped.

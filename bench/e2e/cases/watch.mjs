@@ -17,13 +17,16 @@ async function quality(ctx) {
     const key = `${from.name}/camera`;
     await viewer.ask(5, "quality", from.name, "camera", "HIGH");
     await height(viewer, key, 360);
-    await viewer.ask(5, "quality", from.name, "camera", "LOW");
-    await height(viewer, key, 180);
-    if (from === ada) {
-      await height(blaise, key, 360);
-      await height(viewer, "blaise/camera", 360);
+    try {
+      await viewer.ask(5, "quality", from.name, "camera", "LOW");
+      await height(viewer, key, 180);
+      if (from === ada) {
+        await height(blaise, key, 360);
+        await height(viewer, "blaise/camera", 360);
+      }
+    } finally {
+      await viewer.ask(5, "quality", from.name, "camera", "HIGH");
     }
-    await viewer.ask(5, "quality", from.name, "camera", "HIGH");
     await height(viewer, key, 360);
   }
 }
