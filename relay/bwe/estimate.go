@@ -34,6 +34,7 @@ type Estimator struct {
 	over    int       // reports of overuse in a row
 	held    int64     // departure from which on datagrams tell what the decrease did
 	cutAt   int64     // last decrease
+	lossy   bool
 	// cutQueue is the queue when the last decrease reached it, stubborn how many decreases in a row
 	// left it standing, fair what arrived before the first of them.
 	cutQueue float64
@@ -46,6 +47,8 @@ type Estimator struct {
 const (
 	// queueLimit is where overuse begins; below it, delays are jitter and our own bursts.
 	queueLimit = 25e6
+	// A queue shorter than queueLimit that stands while much is lost is full.
+	shortQueue, shortLoss = 10e6, 0.05
 	// queueLimitMax is how far the limit yields to a queue that others keep standing.
 	queueLimitMax = 300e6
 	// overReports in a row make overuse: one may be a burst.
@@ -75,8 +78,9 @@ const (
 	headroom = 125_000
 )
 
-// Report takes the datagrams that one report says have arrived.
-func (e *Estimator) Report(now int64, samples []Sample) {
+// Report takes the datagrams that one report says have arrived, and the share of those
+// sent lately that did not.
+func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 	if len(samples) == 0 {
 		return
 	}
@@ -98,6 +102,7 @@ func (e *Estimator) Report(now int64, samples []Sample) {
 	e.seen = now
 	e.usual += (e.rate.mean() - e.usual) * min(dt, 1)
 	e.relax(dt)
+	e.lossy = loss > shortLoss
 	e.decide(now, dt)
 }
 
@@ -152,7 +157,11 @@ func (e *Estimator) coming(now int64) float64 {
 }
 
 func (e *Estimator) decide(now int64, dt float64) {
-	if e.queue > e.limit {
+	limit := e.limit
+	if e.lossy {
+		limit = min(limit, shortQueue)
+	}
+	if e.queue > limit {
 		e.over++
 	} else {
 		e.over = 0

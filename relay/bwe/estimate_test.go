@@ -79,7 +79,7 @@ func (t *trace) report() {
 		}
 	}
 	t.pending = rest
-	t.e.Report(t.now, due)
+	t.e.Report(t.now, t.loss, due)
 }
 
 func (t *trace) used() float64 { return t.arrived / t.rate }
@@ -179,7 +179,7 @@ func TestReportAllocatesNothing(t *testing.T) {
 		for i := range samples {
 			samples[i] = Sample{now, now + 1e6, 1200}
 		}
-		e.Report(now, samples)
+		e.Report(now, 0, samples)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -200,7 +200,7 @@ func FuzzReports(f *testing.F) {
 			for range rng.IntN(20) {
 				samples = append(samples, Sample{now - rng.Int64N(1e9), rng.Int64N(1e12) * (spread % 1000), rng.IntN(2000)})
 			}
-			e.Report(now, samples)
+			e.Report(now, 0, samples)
 			if c := e.Cap(); c != 0 && !(c >= minCap && c < 1e18) {
 				t.Fatalf("cap %v", c)
 			}

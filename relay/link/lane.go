@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,8 @@ type lane struct {
 
 	// flying counts bytes handed over and not yet reported as arrived or lost.
 	flying atomic.Int64
+	// pace is what the window allows, float64 bits of bytes per second.
+	pace atomic.Uint64
 	// missed counts datagrams reported as lost.
 	missed atomic.Int64
 
@@ -122,6 +125,7 @@ func (l *lane) refresh(now int64) {
 	}
 	l.window, l.rtt = float64(st.CongestionWindow), rtt.Seconds()
 	l.bucket.set(overdrive*l.window/l.rtt, laneBurst, now)
+	l.pace.Store(math.Float64bits(l.window / l.rtt))
 
 	// QUIC learns of a loss later than the reports do, up to a timeout later when little
 	// is in flight. Until then the lost bytes keep its window shut.

@@ -1,23 +1,67 @@
 package link
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // laneCount decides how many lanes a link has. It is pure.
 //
 // A lane's congestion window is about sqrt(1.5/loss) packets whatever the path could
 // carry, so random loss is answered by more lanes. A queue on the path is not: there
-// more lanes only fill it faster.
+// more lanes only fill it faster. Where the path's queue is too short to be noticed,
+// the difference shows afterwards: more lanes that deliver no more, and lose more, were
+// answering congestion, and are taken back.
 type laneCount struct {
 	least, most int
-	since       int64 // waiting began; 0 when nothing waits
-	changed     int64
-	lossy       int64 // last time loss was seen
-	calm        int64 // since when the lanes carry much more than is asked of them
-	queued      int64 // since when the path is congested
-	begun       bool
+
+	begun   bool
+	changed int64
+	since   int64   // packets have been waiting since
+	lossy   int64   // when loss was last seen
+	calm    int64   // since when the lanes carry much more than is asked of them
+	clear   int64   // when the path was last not congested
+	useless int64   // no growth before
+	before  outcome // of the lanes there were before the last growth
+	fewer   int     // how many they were
+	grew    bool    // the last change was growth
+	recent  [outcomes]tally
+	tallied int
 }
 
-// laneState is what is known when the decision is due.
+// outcomes, one per decision, make the window over which loss and delivery are compared.
+const outcomes = 3
+
+// tally is the running count of datagrams that arrived and were lost.
+type tally struct {
+	at            int64
+	arrived, lost uint64
+}
+
+// outcome is what came of the datagrams of some time.
+type outcome struct {
+	seconds, arrived, lost float64
+}
+
+func (a tally) until(b tally) outcome {
+	return outcome{float64(b.at-a.at) / 1e9, float64(b.arrived - a.arrived), float64(b.lost - a.lost)}
+}
+
+func (o outcome) sent() float64 { return o.arrived + o.lost }
+func (o outcome) loss() float64 { return o.lost / max(o.sent(), 1) }
+
+// harms tells whether this outcome is worse than the one before, beyond chance.
+func (o outcome) harms(before outcome) bool {
+	if o.seconds <= 0 || before.seconds <= 0 || before.sent() < 50 || o.sent() < 50 {
+		return false
+	}
+	gain := (o.arrived / o.seconds) / max(before.arrived/before.seconds, 1)
+	p := (o.lost + before.lost) / (o.sent() + before.sent())
+	chance := math.Sqrt(p * (1 - p) * (1/o.sent() + 1/before.sent()))
+	return gain < usefulGain && o.loss() > before.loss()+harmfulLoss+3*chance
+}
+
+// laneState is what is known when a decision is due.
 type laneState struct {
 	lanes     int           // up now
 	want      int           // as decided last
@@ -25,8 +69,10 @@ type laneState struct {
 	waited    time.Duration // longest wait of a packet since the last decision
 	blocked   time.Duration // time since then in which packets waited for nothing but a lane
 	loss      float64       // share of datagrams lost lately
+	arrived   uint64        // datagrams since the beginning
+	lost      uint64
 	congested bool
-	room      float64 // what the lanes may send, over what they are asked to
+	room      float64 // what the lanes may send, over what they do send
 }
 
 const (
@@ -37,43 +83,100 @@ const (
 	laneBlocked = 50 * time.Millisecond
 	// laneLoss is loss that binds a window; less is growth that overshot.
 	laneLoss = 0.0005
-	// calmFor is how long lanes must have been too many before one goes.
-	calmFor = int64(20 * time.Second)
+	// More lanes were useful if they delivered usefulGain more; they did harm if they did
+	// not and lost harmfulLoss more, absolutely.
+	usefulGain  = 1.2
+	harmfulLoss = 0.02
+	// provenFrom is where lanes begin to weigh against others on the path.
+	provenFrom = 16
+	judgedFor  = int64(3 * time.Second)
+	// muchLoss is rarely random.
+	muchLoss = 0.08
+	// uselessFor is how long growth that did harm is not tried again.
+	uselessFor = int64(10 * time.Second)
+	// calmFor is how long lanes must have been too many before some go.
+	calmFor   = int64(20 * time.Second)
+	calmRoom  = 3
+	crowdedIn = int64(500 * time.Millisecond)
 )
 
-// decide returns how many lanes there should be.
-func (c *laneCount) decide(now int64, st laneState) int {
+// decide returns how many lanes there should be. congested tells that the path is full
+// although no queue shows it.
+func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 	if !c.begun {
-		c.begun, c.changed, c.calm, c.queued, c.lossy = true, now, now, now, now-int64(time.Hour)
+		c.begun, c.changed, c.calm, c.clear, c.useless = true, now, now, now, now
+		c.lossy = now - int64(time.Hour)
+	}
+	waits := c.observe(now, st)
+	window := c.tally(tally{now, st.arrived, st.lost})
+	switch {
+	case now-c.changed < int64(st.rtt)+int64(100*time.Millisecond):
+		return st.want, false
+	case now-c.clear > crowdedIn:
+		c.clear = now
+		return c.to(now, max(st.want*3/4, c.least)), false
+	case waits && c.judging(now, st) && window.harms(c.before):
+		c.useless = now + uselessFor
+		return c.to(now, c.fewer), true
+	case waits && !st.congested && st.lanes >= st.want && now >= c.useless && c.growable(now, st):
+		c.to(now, st.want)
+		c.before, c.fewer, c.grew = window, st.want, true
+		return min(st.want*2, c.most), false
+	case now-c.calm > calmFor && st.want > c.least:
+		c.calm = now - calmFor*3/4
+		return c.to(now, max(st.want-max(1, st.want/8), c.least)), false
+	}
+	return st.want, false
+}
+
+// observe keeps the times since when things are as they are, and tells whether packets
+// wait for want of lanes.
+func (c *laneCount) observe(now int64, st laneState) (waits bool) {
+	waits = st.waited >= laneWait && st.blocked >= laneBlocked
+	if !waits {
+		c.since = now
 	}
 	if st.loss > laneLoss {
 		c.lossy = now
 	}
 	if !st.congested {
-		c.queued = now
+		c.clear = now
 	}
-	waits := st.waited >= laneWait && st.blocked >= laneBlocked
-	if !waits {
-		c.since = now
-	}
-	if st.room < 3 || st.lanes < st.want {
+	if st.room < calmRoom || st.lanes < st.want {
 		c.calm = now
 	}
-	settle := int64(st.rtt) + int64(100*time.Millisecond)
-	switch {
-	case now-c.changed < settle:
-		return st.want
-	case now-c.queued > int64(500*time.Millisecond):
-		c.queued, c.changed = now, now
-		return max(min(st.want, st.lanes)*3/4, c.least)
-	case st.congested || st.lanes < st.want || !waits:
-	case now-c.lossy < int64(time.Second), now-c.since > int64(500*time.Millisecond):
-		c.changed = now
-		return min(st.want*2, c.most)
+	return waits
+}
+
+// judging: the lanes of the last growth are there and have been for long enough to show
+// what they do, but not so long that something else did it.
+func (c *laneCount) judging(now int64, st laneState) bool {
+	return c.grew && 2*st.lanes >= 3*c.fewer && c.tallied >= outcomes && now-c.changed < judgedFor
+}
+
+func (c *laneCount) to(now int64, want int) int {
+	c.changed, c.grew, c.tallied = now, false, 0
+	return want
+}
+
+// tally returns what came of the datagrams of the last decisions, since the last change
+// at most.
+func (c *laneCount) tally(t tally) outcome {
+	if c.tallied == 0 {
+		c.recent[0] = t
 	}
-	if now-c.calm > calmFor && st.want > c.least {
-		c.calm, c.changed = now-calmFor*3/4, now
-		return st.want - max(1, st.want/8)
+	first := c.recent[max(c.tallied-outcomes+1, 0)%outcomes]
+	c.recent[c.tallied%outcomes] = t
+	c.tallied++
+	return first.until(t)
+}
+
+// growable: loss binds the windows, or they have had time to grow and did not. Beyond
+// a few lanes, and where much is lost, the last growth must have shown that it did no
+// harm: new lanes start faster than they go on, and what that costs must be over.
+func (c *laneCount) growable(now int64, st laneState) bool {
+	if c.tallied < outcomes && st.want >= provenFrom || c.tallied < 2*outcomes && st.loss > muchLoss {
+		return false
 	}
-	return st.want
+	return now-c.lossy < int64(time.Second) || now-c.since > int64(500*time.Millisecond)
 }

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,7 @@ func (s *Session) dialLanes() {
 	dialing, wait := 0, redialMin
 	var again <-chan time.Time // set after a failure: nothing is dialed until then
 	for {
+		s.shedLanes()
 		for again == nil && dialing < dialAtOnce && len(s.lanes.all())+dialing < s.lanes.want() {
 			dialing++
 			s.wg.Go(func() { results <- s.dialLane() })
@@ -134,6 +136,29 @@ func (s *Session) dialLanes() {
 		}
 	}
 }
+
+// shedLanes retires the newest lanes when fewer are wanted. A retired lane is not chosen
+// any more, and closes once what it carries has had time to arrive.
+func (s *Session) shedLanes() {
+	for {
+		list := s.lanes.all()
+		if len(list) <= s.lanes.want() {
+			return
+		}
+		l := list[len(list)-1]
+		s.lanes.remove(l)
+		s.wg.Go(func() {
+			select {
+			case <-time.After(retireAfter):
+			case <-s.ctx.Done():
+			}
+			_ = l.conn.CloseWithError(codeClosed, "")
+		})
+	}
+}
+
+// retireAfter exceeds any round trip with a timeout of QUIC's on top.
+const retireAfter = 2 * time.Second
 
 // dialLane dials one lane; false when it did not come up.
 func (s *Session) dialLane() bool {
@@ -165,9 +190,23 @@ func (s *Session) tuneLanes(now int64) {
 	own := s.lanes.own
 	s.lanes.mu.Unlock()
 	s.count.least, s.count.most = s.e.cfg.Lanes, s.e.cfg.MaxLanes
-	s.wantLanes(s.count.decide(now, laneState{
+	loss, delivered, congested := s.sent.path()
+	want, full := s.count.decide(now, laneState{
 		lanes: len(s.lanes.all()), want: own, rtt: s.RTT(),
-		waited: time.Duration(s.waited.Swap(0)), blocked: time.Duration(s.blocked.Swap(0)), loss: s.sent.loss(),
-		congested: s.sent.crowded.Load(), room: 1,
-	}))
+		waited: time.Duration(s.waited.Swap(0)), blocked: time.Duration(s.blocked.Swap(0)),
+		loss: loss, arrived: s.counters.arrived.Load(), lost: s.counters.lost.Load(), congested: congested,
+		room: s.lanes.room() / max(delivered, 1),
+	})
+	if full {
+		s.sent.limit(now)
+	}
+	s.wantLanes(want)
+}
+
+// room is what all lanes together may send, in bytes per second.
+func (ls *laneSet) room() (sum float64) {
+	for _, l := range ls.all() {
+		sum += math.Float64frombits(l.pace.Load())
+	}
+	return sum
 }

@@ -29,7 +29,6 @@ type sentLog struct {
 	lossRate float64       // share of datagrams lost, over the last few hundred
 	cap      atomic.Uint64 // float64 bits of the estimate's cap
 	lost     atomic.Uint64 // float64 bits of lossRate
-	crowded  atomic.Bool   // a queue stands on the path
 }
 
 // rateCap is what the whole link may send, in bytes per second; 0 is no limit.
@@ -39,6 +38,21 @@ func (g *sentLog) state() (loss float64, queue time.Duration, cap float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.lossRate, g.estimate.Queue(), g.estimate.Cap()
+}
+
+// path is what decides on the number of lanes.
+func (g *sentLog) path() (loss, delivered float64, congested bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lossRate, g.estimate.Delivered(), g.estimate.Congested()
+}
+
+// limit caps the link to what arrives now.
+func (g *sentLog) limit(now int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.estimate.Limit(now)
+	g.cap.Store(math.Float64bits(g.estimate.Cap()))
 }
 
 // loss is the share of datagrams lost of late.
@@ -134,8 +148,7 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *cou
 		g.lossRate -= g.lossRate * lossGain
 		g.samples = append(g.samples, bwe.Sample{Sent: d.at, Arrived: g.clock.at(a.At), Size: int(d.size)})
 	}
-	g.estimate.Report(now, g.samples)
+	g.estimate.Report(now, g.lossRate, g.samples)
 	g.cap.Store(math.Float64bits(g.estimate.Cap()))
 	g.lost.Store(math.Float64bits(g.lossRate))
-	g.crowded.Store(g.estimate.Congested())
 }
