@@ -88,7 +88,7 @@ func (d delegate) NotifyMsg(b []byte) {
 }
 
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.g.loads.get(overhead, limit)
+	return d.g.loads.take(overhead, limit, d.g.table.size())
 }
 
 func (d delegate) LocalState(bool) []byte {
@@ -138,35 +138,4 @@ func decodeState(b []byte) ([]*meshpb.NodeLoad, error) {
 		return nil, fmt.Errorf("gossip: state: %w", err)
 	}
 	return s.Loads, nil
-}
-
-// loadQueue spreads loads: a newer one of a node replaces the one still queued.
-type loadQueue struct {
-	q memberlist.TransmitLimitedQueue
-}
-
-// loadRetransmits is low because the next load is a second away, and full syncs
-// carry them too.
-const loadRetransmits = 3
-
-func (l *loadQueue) init(nodes func() int) {
-	l.q.RetransmitMult, l.q.NumNodes = loadRetransmits, nodes
-}
-
-func (l *loadQueue) put(node string, b []byte) { l.q.QueueBroadcast(&loadCast{node, b}) }
-
-func (l *loadQueue) get(overhead, limit int) [][]byte { return l.q.GetBroadcasts(overhead, limit) }
-
-type loadCast struct {
-	node string
-	b    []byte
-}
-
-func (c *loadCast) Name() string    { return c.node }
-func (c *loadCast) Message() []byte { return c.b }
-func (c *loadCast) Finished()       {}
-
-func (c *loadCast) Invalidates(o memberlist.Broadcast) bool {
-	other, ok := o.(*loadCast)
-	return ok && other.node == c.node
 }

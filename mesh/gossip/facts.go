@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 	"net"
 	"strconv"
@@ -21,6 +22,14 @@ const (
 	maxWord  = 63  // region, incarnation, version
 	maxAddr  = 200 // host:port, or the signalling URL
 	maxLoad  = 256 // bytes, encoded
+	// maxPad is the range of lengths that records of different nodes are spread over.
+	// memberlist 0.6 keeps pending broadcasts in a tree ordered by (times sent, length,
+	// number), and numbers start again whenever the tree is empty: of two equally long
+	// ones, one can replace the other and is never sent again. A lost answer to a
+	// suspicion kills a node that lives.
+	maxPad = 64
+	// maxOwn is what is left for the facts themselves, bytes.
+	maxOwn = maxFacts - maxPad - 2
 	// maxState bounds what a full sync brings: every member's load.
 	maxState = MaxNodes * maxLoad
 
@@ -35,7 +44,7 @@ func encodeFacts(n view.Node) ([]byte, error) {
 	if err := valid(n); err != nil {
 		return nil, err
 	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&meshpb.NodeFacts{
+	f := &meshpb.NodeFacts{
 		Incarnation: n.Incarnation,
 		Region:      n.Region,
 		Link:        n.Link,
@@ -45,14 +54,23 @@ func encodeFacts(n view.Node) ([]byte, error) {
 		State:       meshpb.NodeState(n.State),
 		Voter:       n.Voter,
 		StartedMs:   n.Started.UnixMilli(),
-	})
+	}
+	if n := proto.Size(f); n > maxOwn {
+		return nil, fmt.Errorf("gossip: facts of %d bytes, %d are allowed: shorten the addresses", n, maxOwn)
+	}
+	f.Pad = pad(n.Name)
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: facts of %s: %w", n.Name, err)
 	}
-	if len(b) > maxFacts {
-		return nil, fmt.Errorf("gossip: facts of %s take %d bytes, %d are allowed: shorten its addresses", n.Name, len(b), maxFacts)
-	}
 	return b, nil
+}
+
+// pad returns filling whose length names that differ in their last letter never share.
+func pad(name string) []byte {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return make([]byte, h.Sum32()%maxPad)
 }
 
 // decodeFacts reads what a member says about itself.

@@ -156,7 +156,6 @@ func Start(cfg Config) (*Gossip, error) {
 	}
 	g.rtt = newVivaldi()
 	g.table = newTable(cfg.Self)
-	g.loads.init(g.table.size)
 	if err := g.open(); err != nil {
 		cancel()
 		if g.transport != nil {

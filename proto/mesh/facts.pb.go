@@ -27,16 +27,18 @@ const (
 // A node's word about itself, at most 512 bytes: the most that gossip attaches to a
 // member. The node's name is the member's own.
 type NodeFacts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   string                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	Link          string                 `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
-	Cluster       string                 `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Signal        string                 `protobuf:"bytes,5,opt,name=signal,proto3" json:"signal,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	State         NodeState              `protobuf:"varint,7,opt,name=state,proto3,enum=maille.mesh.NodeState" json:"state,omitempty"`
-	Voter         bool                   `protobuf:"varint,8,opt,name=voter,proto3" json:"voter,omitempty"`
-	StartedMs     int64                  `protobuf:"varint,9,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation string                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Region      string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Link        string                 `protobuf:"bytes,3,opt,name=link,proto3" json:"link,omitempty"`
+	Cluster     string                 `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Signal      string                 `protobuf:"bytes,5,opt,name=signal,proto3" json:"signal,omitempty"`
+	Version     string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	State       NodeState              `protobuf:"varint,7,opt,name=state,proto3,enum=maille.mesh.NodeState" json:"state,omitempty"`
+	Voter       bool                   `protobuf:"varint,8,opt,name=voter,proto3" json:"voter,omitempty"`
+	StartedMs   int64                  `protobuf:"varint,9,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
+	// Makes the records of different nodes differ in length (see mesh/gossip); ignored.
+	Pad           []byte `protobuf:"bytes,15,opt,name=pad,proto3" json:"pad,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +134,13 @@ func (x *NodeFacts) GetStartedMs() int64 {
 		return x.StartedMs
 	}
 	return 0
+}
+
+func (x *NodeFacts) GetPad() []byte {
+	if x != nil {
+		return x.Pad
+	}
+	return nil
 }
 
 // What a node carries now. It replaces every earlier one of the same node and start.
@@ -361,7 +370,7 @@ var File_mesh_facts_proto protoreflect.FileDescriptor
 
 const file_mesh_facts_proto_rawDesc = "" +
 	"\n" +
-	"\x10mesh/facts.proto\x12\vmaille.mesh\x1a\x0fmesh/mesh.proto\"\x88\x02\n" +
+	"\x10mesh/facts.proto\x12\vmaille.mesh\x1a\x0fmesh/mesh.proto\"\x9a\x02\n" +
 	"\tNodeFacts\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x12\n" +
@@ -372,7 +381,8 @@ const file_mesh_facts_proto_rawDesc = "" +
 	"\x05state\x18\a \x01(\x0e2\x16.maille.mesh.NodeStateR\x05state\x12\x14\n" +
 	"\x05voter\x18\b \x01(\bR\x05voter\x12\x1d\n" +
 	"\n" +
-	"started_ms\x18\t \x01(\x03R\tstartedMs\"\xef\x01\n" +
+	"started_ms\x18\t \x01(\x03R\tstartedMs\x12\x10\n" +
+	"\x03pad\x18\x0f \x01(\fR\x03pad\"\xef\x01\n" +
 	"\bNodeLoad\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1d\n" +
 	"\n" +
