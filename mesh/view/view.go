@@ -21,7 +21,13 @@ const (
 	Left
 )
 
-func (s State) String() string { return [...]string{"serving", "draining", "left"}[s] }
+func (s State) String() string {
+	names := [...]string{"serving", "draining", "left"}
+	if int(s) >= len(names) {
+		return "unknown"
+	}
+	return names[s]
+}
 
 // Node is one process as gossip describes it. Addresses are host:port.
 type Node struct {
