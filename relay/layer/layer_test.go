@@ -90,6 +90,7 @@ func TestPictureGoesOnWhileSwitching(t *testing.T) {
 	w.path = 150
 	w.run(2000)
 	before := w.forwarded
+	w.asks = nil
 	w.s.Want(top, w.now*ms)
 	w.run(2200)
 	w.showing(t, 0)
@@ -99,6 +100,7 @@ func TestPictureGoesOnWhileSwitching(t *testing.T) {
 	w.run(2500)
 	w.showing(t, 2)
 	equal(t, "switches", w.switches, 2)
+	equal(t, "asked at once and once", w.asks, []string{"1000:2"})
 }
 
 func TestFallsBackAndComesBack(t *testing.T) {
@@ -223,5 +225,46 @@ func TestPaddingIsLeftOut(t *testing.T) {
 	p.Spatial = relay.MaxSpatial
 	if v := w.s.Packet(p); v.Forward || v.Why != relay.DropMalformed {
 		t.Fatalf("of no layer: %+v", v)
+	}
+}
+
+// A picture under way is finished with the limits it began with.
+func TestLimitsFallBetweenPictures(t *testing.T) {
+	for _, svc := range []bool{false, true} {
+		s := New(svc, Want{Spatial: 1, Temporal: 2}, 0)
+		see := func(spatial, temporal uint8, start, key bool) bool {
+			p := relay.NewPacket()
+			defer p.Release()
+			p.Spatial, p.Temporal, p.FrameStart, p.Keyframe, p.Arrived = spatial, temporal, start, key, 1
+			if !svc {
+				p.Encoding = spatial
+			}
+			p.Payload = p.Buffer()[:10]
+			return s.Packet(p).Forward
+		}
+		base := uint8(1) // the layer whose packets begin pictures
+		if svc {
+			base = 0
+		}
+		see(base, 0, true, true)
+		see(base, 2, true, false)
+		s.Want(Want{Spatial: 1, Temporal: 0}, 1)
+		if !see(1, 2, false, false) {
+			t.Errorf("layered %v: a picture was cut", svc)
+		}
+		if see(base, 2, true, false) {
+			t.Errorf("layered %v: the limit does not fall", svc)
+		}
+		if !svc {
+			continue
+		}
+		see(0, 0, true, false)
+		s.Want(Want{Spatial: 0, Temporal: 0}, 1)
+		if !see(1, 0, false, false) {
+			t.Error("the upper layer of a picture was cut")
+		}
+		if see(0, 0, true, false); see(1, 0, false, false) {
+			t.Error("the upper layer goes on")
+		}
 	}
 }

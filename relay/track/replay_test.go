@@ -62,6 +62,11 @@ func TestReplay(t *testing.T) {
 			frame(tr, 3, 2, 200, 0, false)
 			frame(tr, 2, 1, 200, 0, true)
 		}, []uint16{2, 3, 4}},
+		{"its packets overtook each other", 0, func(tr *Track) {
+			frame(tr, 1, 1, 100, 0, false)
+			frame(tr, 4, 1, 200, 0, true) // both are marked, as of H.264
+			frame(tr, 2, 2, 200, 0, true)
+		}, []uint16{2, 3, 4}},
 		{"too old", 2001, func(tr *Track) { frame(tr, 1, 2, 100, 0, true) }, nil},
 		{"too large", 0, func(tr *Track) {
 			frame(tr, 1, 1, 100, 0, true)
