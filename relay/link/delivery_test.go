@@ -18,9 +18,12 @@ type load struct {
 	videos   int // tracks
 	videoPPS int // packets per second of each, in 25 bursts as cameras send them
 	size     int // RTP packet bytes
-	audios   int // tracks of 50 packets per second
-	warm     time.Duration
-	measured time.Duration
+	// simulcast makes each video track three encodings, of which videoPPS is the largest
+	// and the others a third and a tenth of it.
+	simulcast bool
+	audios    int // tracks of 50 packets per second
+	warm      time.Duration
+	measured  time.Duration
 }
 
 // meeting is 24 Mbit/s of full packets and three speakers.
@@ -57,6 +60,8 @@ func (r *result) String() string {
 type meter struct {
 	mu    *sync.Mutex
 	r     *result
+	lower *result
+	top   uint8
 	begin int64
 	end   int64
 }
@@ -68,14 +73,19 @@ func (m *meter) Push(p *relay.Packet) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.r.delay = append(m.r.delay, time.Duration(relay.Now()-at))
+	r := m.r
+	if p.Encoding < m.top {
+		r = m.lower
+	}
+	r.delay = append(r.delay, time.Duration(relay.Now()-at))
 }
 func (m *meter) Clock(relay.Clock) {}
 func (m *meter) Close()            {}
 
 // experiment is one load over one path.
 type experiment struct {
-	video, audio result
+	video, audio result // video: the largest encoding
+	lower        result // the two other encodings, when simulcast
 	a, b         Stats
 	dropped      int
 	pathBytes    int
@@ -97,20 +107,29 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 	begin := start + int64(ld.warm)
 	end := begin + int64(ld.measured)
 	var origins, heres []*track.Track
+	top := uint8(0)
+	if ld.simulcast {
+		top = 2
+	}
 	add := func(kind relay.Kind, i int, r *result) *track.Track {
 		id := relay.TrackID(fmt.Sprintf("TR_%v_%d", kind, i))
 		origin, here := track.New(id, kind, ""), track.New(id, kind, "")
 		p.a.mu.Lock()
 		p.a.tracks[id] = origin
 		p.a.mu.Unlock()
-		here.Attach(&meter{mu: &mu, r: r, begin: begin, end: end}, relay.AllLayers)
+		top := top
+		if kind == relay.Audio {
+			top = 0
+		}
+		here.Attach(&meter{mu: &mu, r: r, lower: &x.lower, top: top, begin: begin, end: end}, relay.AllLayers)
 		sb.Pull(TrackRef{Room: "r", ID: id}, here)
 		origins, heres = append(origins, origin), append(heres, here)
 		return origin
 	}
 	var wg sync.WaitGroup
-	send := func(tr *track.Track, seq uint16, size int, r *result) {
+	send := func(tr *track.Track, enc uint8, seq uint16, size int, r *result) {
 		pk := relay.NewPacket()
+		pk.Encoding, pk.Spatial = enc, enc
 		pk.Seq, pk.Timestamp, pk.SSRC = seq, uint32(seq)*900, 7
 		pk.Payload = pk.Buffer()[:size]
 		now := relay.Now()
@@ -128,12 +147,17 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 		tr := add(relay.Video, i, &x.video)
 		wg.Go(func() {
 			pass(time.Duration(i) * 40 * ms / time.Duration(ld.videos))
-			seq := uint16(1)
+			seqs := [3]uint16{1, 1, 1}
 			for k := 0; relay.Now() < stop; k++ {
-				burst := ld.videoPPS*(k+1)/25 - ld.videoPPS*k/25
-				for range burst {
-					send(tr, seq, ld.size-28, &x.video)
-					seq++
+				for enc := range top + 1 {
+					pps, r := ld.videoPPS, &x.video
+					if enc < top {
+						pps, r = pps/[]int{10, 3}[enc], &x.lower
+					}
+					for range pps*(k+1)/25 - pps*k/25 {
+						send(tr, enc, seqs[enc], ld.size-28, r)
+						seqs[enc]++
+					}
 				}
 				pass(40 * ms)
 			}
@@ -144,7 +168,7 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 		wg.Go(func() {
 			pass(time.Duration(i) * 7 * ms)
 			for seq := uint16(1); relay.Now() < stop; seq++ {
-				send(tr, seq, 80, &x.audio)
+				send(tr, 0, seq, 80, &x.audio)
 				pass(20 * ms)
 			}
 		})
@@ -171,6 +195,7 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 	}
 	slices.Sort(x.video.delay)
 	slices.Sort(x.audio.delay)
+	slices.Sort(x.lower.delay)
 	return x
 }
 
@@ -182,6 +207,9 @@ func (x *experiment) log(t testing.TB) {
 	}
 	t.Logf("video %v", &x.video)
 	t.Logf("audio %v", &x.audio)
+	if x.lower.sent > 0 {
+		t.Logf("lower %v", &x.lower)
+	}
 	t.Logf("lanes %v; %.2f Mbit/s on the path, %d datagrams lost; drops %v, asks %d, repaired %d, lost %d, duplicates %d, doubled %d",
 		x.lanes, float64(x.pathBytes)*8/x.seconds/1e6, x.a.Lost, x.a.Drops, x.b.Asked, repaired, lost, dup, x.a.Doubled)
 }
@@ -260,4 +288,26 @@ func TestDeliveryThroughBottleneck(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Cameras with three encodings, of which the path carries the lower two and a part of
+// the largest: those go whole, whatever is shed of the largest.
+func TestUpperLayersAreShedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ld := load{videos: 10, videoPPS: 150, size: 1198, simulcast: true, audios: 3, warm: 3 * time.Second, measured: 10 * time.Second}
+		x := deliver(t, conditions{delay: 50 * ms, rate: 12e6, queue: 1_500_000}, ld, nil)
+		x.log(t)
+		if x.lower.share() < .99 || x.lower.at(.95) > 200*ms {
+			t.Errorf("lower encodings %v", &x.lower)
+		}
+		if x.audio.share() < .995 {
+			t.Errorf("audio %v", &x.audio)
+		}
+		if x.a.Drops["shed"] == 0 {
+			t.Error("nothing shed")
+		}
+		if x.video.share() < .1 {
+			t.Errorf("largest encoding %v: the room there was is not used", &x.video)
+		}
+	})
 }

@@ -179,6 +179,9 @@ func (s *Session) noteWait(waited int64) {
 	if waited > s.waited.Load() {
 		s.waited.Store(waited)
 	}
+	if waited > s.queuedFor.Load() {
+		s.queuedFor.Store(waited)
+	}
 }
 
 // tuneLanes decides on the number of lanes, with every probe.

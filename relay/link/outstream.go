@@ -27,7 +27,12 @@ type outStream struct {
 	mu      sync.Mutex // guards history
 	history [relay.MaxSpatial]*history
 
-	layers  atomic.Uint32
+	layers atomic.Uint32
+	// layerBytes came of each layer since the last decision on shedding; shedding is the
+	// relay.LayerSet that does not go.
+	layerBytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
+	shedding   atomic.Uint32
+
 	packets atomic.Uint64
 	bytes   atomic.Uint64
 	shed    atomic.Uint64
@@ -37,6 +42,13 @@ type outStream struct {
 
 // Push implements relay.Sink.
 func (o *outStream) Push(p *relay.Packet) {
+	layer := p.Spatial*relay.MaxTemporal + p.Temporal
+	o.layerBytes[layer].Add(uint64(len(p.Payload)) + overhead)
+	if o.shedding.Load()>>layer&1 != 0 {
+		o.shed.Add(1)
+		o.s.counters.drops.Add(relay.DropShed)
+		return
+	}
 	o.s.queue.push(entry{p: p, out: o, at: relay.Now()})
 }
 

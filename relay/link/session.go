@@ -49,16 +49,21 @@ type Session struct {
 		sync.Mutex // guards the Joiner
 		wire.Joiner
 	}
-	waited   atomic.Int64  // longest wait in the queue since the last decision on lanes
-	blocked  atomic.Int64  // time since then in which only lanes were missing
-	nudge    chan struct{} // wakes the upkeep before its timer
-	counters counters
+	waited    atomic.Int64  // longest wait in the queue since the last decision on lanes
+	queuedFor atomic.Int64  // longest wait in the queue since the last decision on shedding
+	blocked   atomic.Int64  // time since then in which only lanes were missing
+	nudge     chan struct{} // wakes the upkeep before its timer
+	counters  counters
 
 	// Touched by the upkeep only.
-	gapped []*Upstream
-	turn   int
-	probes int
-	count  laneCount
+	gapped        []*Upstream
+	turn          int
+	probes        int
+	count         laneCount
+	shed          shedder
+	loads         []layerLoad
+	shedAt        int64
+	droppedBefore uint64
 }
 
 func newSession(e *Endpoint, peer string, id uint64, conn *quic.Conn, stream *quic.Stream, dialer bool) *Session {
@@ -165,6 +170,7 @@ func (s *Session) upkeep() {
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
 			s.tellStats()
 			s.tuneLanes(now)
+			s.tuneShed(now)
 		}
 		next := min(nextProbe, s.sendFeedback(now))
 		timer.Reset(max(time.Duration(next-now), time.Millisecond))
