@@ -44,6 +44,7 @@ type Member struct {
 	Name, Region string
 	Host         *sim.Host
 	Node         *node.Node
+	killed       atomic.Bool
 	cancel       context.CancelFunc
 	wg           sync.WaitGroup
 }
@@ -110,7 +111,7 @@ func (c *Cluster) open(m *Member, ca *identity.CA, seeds []string, expect int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.wg.Go(func() {
-		if err := m.Node.Run(ctx); err != nil {
+		if err := m.Node.Run(ctx); err != nil && !m.killed.Load() {
 			c.t.Errorf("node %s: %v", m.Name, err)
 		}
 	})
@@ -157,6 +158,34 @@ func (c *Cluster) Stop(m *Member) {
 	if err := m.Node.Close(); err != nil {
 		c.t.Errorf("closing %s: %v", m.Name, err)
 	}
+	m.Node = nil
+}
+
+// Leader names the node that leads.
+func (c *Cluster) Leader(ctx context.Context) string {
+	c.t.Helper()
+	for _, m := range c.Nodes {
+		s, err := m.Node.Admin().Status(ctx, &adminpb.StatusRequest{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return s.Leader
+	}
+	return ""
+}
+
+// Kill makes a node's host vanish: no goodbye, no reset.
+func (c *Cluster) Kill(name string) {
+	c.Nodes[name].killed.Store(true)
+	c.Net.Kill("node-" + name)
+}
+
+// Abandon releases what a killed node still holds in this process.
+func (c *Cluster) Abandon(name string) {
+	m := c.Nodes[name]
+	m.cancel()
+	m.wg.Wait()
+	_ = m.Node.Close()
 	m.Node = nil
 }
 

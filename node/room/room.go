@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -192,7 +193,15 @@ func (r *Room) Receive(node string, msg []byte) {
 		r.log.Warn("bad room message", "peer", node, "err", err)
 		return
 	}
-	r.post(func() { r.receive(node, m) })
+	r.post(func() {
+		defer func() {
+			// A faulty peer costs its own message, not the room.
+			if v := recover(); v != nil {
+				r.log.Error("fault while reading a peer's facts", "peer", node, "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+		r.receive(node, m)
+	})
 }
 
 // LinkUp tells that a session to a node is ready: the exchange starts anew.

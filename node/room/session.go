@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -106,6 +107,11 @@ func (r *Room) admit(p *Participant, c signal.Conn) bool {
 		// The identity stays in the room: others see only its new sid.
 		delete(r.local, p.identity)
 		r.remove(old, livekit.DisconnectReason_DUPLICATE_IDENTITY, livekit.LeaveRequest_DISCONNECT)
+	}
+	if known := r.roster.Get(p.identity); known != nil && p.joinedNS <= known.JoinedNS {
+		// A hybrid clock: this join saw the other, so it is the later one, whatever the
+		// clocks of the two nodes say.
+		p.joinedNS = known.JoinedNS + 1
 	}
 	p.conn = c
 	p.info.State = livekit.ParticipantInfo_JOINED
@@ -234,11 +240,23 @@ func (p *Participant) handle(req *livekit.SignalRequest) (done bool) {
 		_ = r.call(func() { r.remove(p, livekit.DisconnectReason_CLIENT_INITIATED, livekit.LeaveRequest_DISCONNECT) })
 		return true
 	default:
-		if r.call(func() { r.request(p, req) }) != nil {
+		if r.call(func() { r.guard(p, func() { r.request(p, req) }) }) != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// guard runs what a client asked for. A fault in it ends that client alone: the room
+// is other people's too.
+func (r *Room) guard(p *Participant, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.log.Error("fault while serving a client", "identity", p.identity, "panic", v, "stack", string(debug.Stack()))
+			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+		}
+	}()
+	f()
 }
 
 // request does one request that needs the room's state.

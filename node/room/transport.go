@@ -58,7 +58,7 @@ func (t *transport) Data(ch rtc.Channel, payload []byte) {
 	if ch == rtc.DataTrack {
 		return
 	}
-	t.post(func(r *Room, p *Participant) { r.publishData(p, ch == rtc.Reliable, payload) })
+	t.post(func(r *Room, p *Participant) { r.guard(p, func() { r.publishData(p, ch == rtc.Reliable, payload) }) })
 }
 
 // offered answers a publisher offer.
