@@ -114,8 +114,12 @@ func valid(n view.Node) error {
 		what, s string
 		max     int
 	}{
-		{"name", n.Name, maxName}, {"incarnation", n.Incarnation, maxWord}, {"region", n.Region, maxWord},
-		{"version", n.Version, maxWord}, {"link address", n.Link, maxAddr}, {"cluster address", n.Cluster, maxAddr},
+		{"name", n.Name, maxName},
+		{"incarnation", n.Incarnation, maxWord},
+		{"region", n.Region, maxWord},
+		{"version", n.Version, maxWord},
+		{"link address", n.Link, maxAddr},
+		{"cluster address", n.Cluster, maxAddr},
 		{"signal URL", n.Signal, maxAddr},
 	} {
 		if len(f.s) > f.max {

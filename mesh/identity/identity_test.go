@@ -83,67 +83,99 @@ func TestHandshake(t *testing.T) {
 		kind   error  // in the chain of the refusal, if one of ours
 	}{
 		{name: "two nodes"},
-		{name: "another node answers", refuse: "client",
-			client: func() *tls.Config { return paris.ClientTLS("marseille-1", alpn) }},
-		{name: "client of another cluster", refuse: "server",
+		{
+			name: "another node answers", refuse: "client",
+			client: func() *tls.Config { return paris.ClientTLS("marseille-1", alpn) },
+		},
+		{
+			name: "client of another cluster", refuse: "server",
 			client: func() *tls.Config {
 				return trust(mustGrant(t, other, Grant{Name: "paris-1"}).ClientTLS("lyon-1", alpn), ca)
-			}},
-		{name: "server of another cluster", refuse: "client",
-			server: func() *tls.Config { return mustGrant(t, other, Grant{Name: "lyon-1"}).ServerTLS(alpn) }},
-		{name: "authority with the same name", refuse: "client",
-			server: func() *tls.Config { return mustGrant(t, impostor, Grant{Name: "lyon-1"}).ServerTLS(alpn) }},
-		{name: "operator as node", refuse: "server", kind: ErrPeer,
-			client: func() *tls.Config {
-				return mustGrant(t, ca, Grant{Name: "alice", Role: Operator}).ClientTLS("lyon-1", alpn)
-			}},
-		{name: "node as operator", refuse: "server", kind: ErrPeer,
-			server: func() *tls.Config { return lyon.OperatorTLS(alpn) }},
-		{name: "operator as operator",
+			},
+		},
+		{
+			name: "server of another cluster", refuse: "client",
+			server: func() *tls.Config { return mustGrant(t, other, Grant{Name: "lyon-1"}).ServerTLS(alpn) },
+		},
+		{
+			name: "authority with the same name", refuse: "client",
+			server: func() *tls.Config { return mustGrant(t, impostor, Grant{Name: "lyon-1"}).ServerTLS(alpn) },
+		},
+		{
+			name: "operator as node", refuse: "server", kind: ErrPeer,
 			client: func() *tls.Config {
 				return mustGrant(t, ca, Grant{Name: "alice", Role: Operator}).ClientTLS("lyon-1", alpn)
 			},
-			server: func() *tls.Config { return lyon.OperatorTLS(alpn) }},
-		{name: "no certificate", refuse: "server",
+		},
+		{
+			name: "node as operator", refuse: "server", kind: ErrPeer,
+			server: func() *tls.Config { return lyon.OperatorTLS(alpn) },
+		},
+		{
+			name: "operator as operator",
+			client: func() *tls.Config {
+				return mustGrant(t, ca, Grant{Name: "alice", Role: Operator}).ClientTLS("lyon-1", alpn)
+			},
+			server: func() *tls.Config { return lyon.OperatorTLS(alpn) },
+		},
+		{
+			name: "no certificate", refuse: "server",
 			client: func() *tls.Config {
 				c := paris.ClientTLS("lyon-1", alpn)
 				c.GetClientCertificate = nil
 				return c
-			}},
-		{name: "TLS 1.2 client", refuse: "server",
+			},
+		},
+		{
+			name: "TLS 1.2 client", refuse: "server",
 			client: func() *tls.Config {
 				c := paris.ClientTLS("lyon-1", alpn)
 				c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 				return c
-			}},
-		{name: "TLS 1.2 server", refuse: "client",
+			},
+		},
+		{
+			name: "TLS 1.2 server", refuse: "client",
 			server: func() *tls.Config {
 				s := lyon.server(Node, []string{alpn})
 				s.MinVersion, s.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 				return s
-			}},
-		{name: "other protocol", refuse: "server",
-			client: func() *tls.Config { return paris.ClientTLS("lyon-1", "else/1") }},
-		{name: "expired client", refuse: "server",
+			},
+		},
+		{
+			name: "other protocol", refuse: "server",
+			client: func() *tls.Config { return paris.ClientTLS("lyon-1", "else/1") },
+		},
+		{
+			name: "expired client", refuse: "server",
 			client: func() *tls.Config {
 				return mustGrant(t, ca, Grant{Name: "paris-1", TTL: -time.Second}).ClientTLS("lyon-1", alpn)
-			}},
-		{name: "expired server", refuse: "client",
+			},
+		},
+		{
+			name: "expired server", refuse: "client",
 			server: func() *tls.Config {
 				return mustGrant(t, ca, Grant{Name: "lyon-1", TTL: -time.Second}).ServerTLS(alpn)
-			}},
-		{name: "certificate without our URI", refuse: "server", kind: ErrPeer,
+			},
+		},
+		{
+			name: "certificate without our URI", refuse: "server", kind: ErrPeer,
 			client: func() *tls.Config {
 				return withURIs(t, ca, paris.ClientTLS("lyon-1", alpn))
-			}},
-		{name: "two URIs", refuse: "server", kind: ErrPeer,
+			},
+		},
+		{
+			name: "two URIs", refuse: "server", kind: ErrPeer,
 			client: func() *tls.Config {
 				return withURIs(t, ca, paris.ClientTLS("lyon-1", alpn), "maille://prod/node/paris-1", "maille://prod/node/lyon-1")
-			}},
-		{name: "authority speaks for another cluster", refuse: "server",
+			},
+		},
+		{
+			name: "authority speaks for another cluster", refuse: "server",
 			client: func() *tls.Config {
 				return withURIs(t, ca, paris.ClientTLS("lyon-1", alpn), "maille://staging/node/paris-1")
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -87,8 +87,10 @@ func serve(t testing.TB, n mesh.Net, id *identity.Identity, addr string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &node{id: id, mux: Listen(ln, id, quiet), srv: NewServer(id), pool: &Pool{Net: n, Identity: id},
-		addr: ln.Addr().String(), done: make(chan error, 1)}
+	d := &node{
+		id: id, mux: Listen(ln, id, quiet), srv: NewServer(id), pool: &Pool{Net: n, Identity: id},
+		addr: ln.Addr().String(), done: make(chan error, 1),
+	}
 	meshpb.RegisterPlacementServer(d.srv, who{})
 	meshpb.RegisterSignalServer(d.srv, who{})
 	go func() { d.done <- d.srv.Serve(d.mux.GRPC()) }()
