@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -201,7 +202,7 @@ func (p *pair) stop() {
 // sessions waits until both sides have one.
 func (p *pair) sessions(t testing.TB) (a, b *Session) {
 	for range 100 {
-		pass(100 * time.Millisecond)
+		settle(100 * time.Millisecond)
 		if a, b := p.a.Session("b"), p.b.Session("a"); a != nil && b != nil {
 			return a, b
 		}
@@ -283,3 +284,10 @@ func fill(seq uint16, size int) *relay.Packet {
 
 // pass lets the bubble's time pass.
 func pass(d time.Duration) { <-time.After(d) }
+
+// settle lets time pass and then everything come to rest. Only the test's own goroutine
+// may call it.
+func settle(d time.Duration) {
+	pass(d)
+	synctest.Wait()
+}

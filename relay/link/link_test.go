@@ -30,7 +30,7 @@ func TestTrackCrossesWithItsMetadata(t *testing.T) {
 		var got sink
 		here.Attach(&got, relay.AllLayers)
 		up := sb.Pull(TrackRef{Room: "r", ID: "TR_v"}, here)
-		pass(200 * ms)
+		settle(200 * ms)
 		if src.demand != relay.AllLayers {
 			t.Errorf("source was asked for %b", src.demand)
 		}
@@ -56,9 +56,9 @@ func TestTrackCrossesWithItsMetadata(t *testing.T) {
 			pk.Retain()
 			want = append(want, pk)
 			origin.Push(pk)
-			pass(5 * ms)
+			settle(5 * ms)
 		}
-		pass(200 * ms)
+		settle(200 * ms)
 		if got.len() != len(want) {
 			t.Fatalf("got %d packets, want %d", got.len(), len(want))
 		}
@@ -77,7 +77,7 @@ func TestTrackCrossesWithItsMetadata(t *testing.T) {
 			t.Errorf("stats %+v", st.Streams)
 		}
 		up.Close()
-		pass(200 * ms)
+		settle(200 * ms)
 		if src.demand != relay.NoLayers {
 			t.Errorf("after Close the source is asked for %b", src.demand)
 		}
@@ -130,11 +130,11 @@ func TestDemandKeyframeRefusalAndEnd(t *testing.T) {
 				pk := fill(i, 500)
 				pk.Temporal = uint8(i % 2)
 				origin.Push(pk)
-				pass(10 * ms)
+				settle(10 * ms)
 			}
-			pass(100 * ms)
+			settle(100 * ms)
 		}
-		pass(100 * ms)
+		settle(100 * ms)
 		push(1, 21)
 		if n := got.len(); n != 10 {
 			t.Errorf("base layer: %d packets, want 10", n)
@@ -143,24 +143,24 @@ func TestDemandKeyframeRefusalAndEnd(t *testing.T) {
 			t.Errorf("layers not asked for count as lost: %d", st.Lost)
 		}
 		tap.Want(relay.AllLayers)
-		pass(100 * ms)
+		settle(100 * ms)
 		push(21, 30) // 30 was lost before us
 		push(31, 42)
 		if n := got.len(); n != 30 {
 			t.Errorf("all layers: %d packets, want 30", n)
 		}
 		tap.Keyframe(0)
-		pass(100 * ms)
+		settle(100 * ms)
 		if len(src.keyframes) != 1 || src.keyframes[0] != 0 {
 			t.Errorf("keyframe requests %v", src.keyframes)
 		}
 		here.Resend(0, []uint16{5, 30})
-		pass(100 * ms)
+		settle(100 * ms)
 		if len(src.resends) != 1 || src.resends[0] != 30 {
 			t.Errorf("resends that climb: %v, want the one the ring lacks", src.resends)
 		}
 		tap.Want(relay.NoLayers)
-		pass(100 * ms)
+		settle(100 * ms)
 		push(42, 61)
 		if n := got.len(); n > 31 {
 			t.Errorf("%d packets though nothing is wanted", n)
@@ -207,7 +207,7 @@ func TestChannelsKeepOrder(t *testing.T) {
 				}
 			}
 		}
-		pass(5 * time.Second)
+		settle(5 * time.Second)
 		for _, n := range []*node{p.a, p.b} {
 			n.mu.Lock()
 			for _, ch := range []string{"x", "y"} {
@@ -246,7 +246,7 @@ func TestCutIsSeenAndHeals(t *testing.T) {
 				p.a.tracks["TR_v"] = origin
 				here := track.New("TR_v", relay.Video, "video/VP8")
 				up := sb.Pull(TrackRef{ID: "TR_v"}, here)
-				pass(time.Second)
+				settle(time.Second)
 
 				c.cut(p, true)
 				began := time.Now()
@@ -254,13 +254,13 @@ func TestCutIsSeenAndHeals(t *testing.T) {
 				if took := time.Since(began); took > c.within {
 					t.Errorf("upstream ended after %v", took)
 				}
-				pass(c.within - time.Since(began))
+				settle(c.within - time.Since(began))
 				for _, n := range []*node{p.a, p.b} {
 					if ups, downs := n.counts(); ups != 1 || downs != 1 {
 						t.Errorf("%s: %d ups, %d downs", n.name, ups, downs)
 					}
 				}
-				pass(10 * time.Second)
+				settle(10 * time.Second)
 				c.cut(p, false)
 				began = time.Now()
 				p.sessions(t)
@@ -292,7 +292,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		for _, s := range strangers {
 			s.Peer("b", "10.0.0.2:7883")
 		}
-		pass(3 * time.Second)
+		settle(3 * time.Second)
 		if ups, _ := b.counts(); ups != 0 {
 			t.Errorf("%d sessions with strangers", ups)
 		}
@@ -302,7 +302,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		// A certified node behind the address of another is not what was asked for.
 		c := startNode(t, n, ca.issue(t, "a"), "a", "10.0.0.7")
 		c.Peer("d", "10.0.0.2:7883")
-		pass(3 * time.Second)
+		settle(3 * time.Second)
 		if ups, _ := c.counts(); ups != 0 {
 			t.Error("session with the wrong peer")
 		}
@@ -320,12 +320,12 @@ func TestSecondSessionReplacesTheFirst(t *testing.T) {
 		b := startNode(t, n, ca.issue(t, "b"), "b", "10.0.0.2")
 		a := startNode(t, n, ca.issue(t, "a"), "a", "10.0.0.1")
 		a.Peer("b", "10.0.0.2:7883")
-		pass(time.Second)
+		settle(time.Second)
 		// The same node comes back from elsewhere before its old session was missed.
 		n.both(a.host, b.host, conditions{cut: true})
 		a2 := startNode(t, n, ca.issue(t, "a"), "a", "10.0.0.3")
 		a2.Peer("b", "10.0.0.2:7883")
-		pass(300 * ms)
+		settle(300 * ms)
 		b.mu.Lock()
 		if len(b.ups) != 2 || len(b.downs) != 1 || !errors.Is(b.downs[0], ErrReplaced) {
 			t.Errorf("ups %d, downs %v", len(b.ups), b.downs)
@@ -355,7 +355,7 @@ func TestPeerThatDoesNotDrainLosesItsSession(t *testing.T) {
 		if !errors.Is(err, ErrFull) {
 			t.Fatal(err)
 		}
-		pass(2 * time.Second)
+		settle(2 * time.Second)
 		if ups, downs := p.a.counts(); ups != 2 || downs != 1 {
 			t.Errorf("%d ups, %d downs; want a new session", ups, downs)
 		}
