@@ -9,6 +9,7 @@ import (
 
 	"maille/mesh/view"
 	"maille/node/auth"
+	"maille/node/obs"
 	"maille/node/room"
 	"maille/node/signal"
 	"maille/node/web"
@@ -23,7 +24,10 @@ func (n *Node) openClients() error {
 		return err
 	}
 	n.webAddr = ln
-	n.signal = signal.New(signal.Config{Verifier: n.verifier, Host: n, Log: n.log})
+	n.signal = signal.New(signal.Config{
+		Verifier: n.verifier, Host: counted{n}, Log: n.log,
+		Refused: func(status int) { n.meters.metrics.Join(obs.RefusedWith(status), 0) },
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/rtc", n.signal)
 	mux.Handle("/rtc/", n.signal)
@@ -36,18 +40,22 @@ func (n *Node) openClients() error {
 	return nil
 }
 
-// openOps opens the loopback port of operators: health, and the admin service.
+// openOps opens the loopback port of operators: health, metrics, and the admin service.
 func (n *Node) openOps() error {
 	ln, err := n.net.Listen("tcp", n.cfg.Admin)
 	if err != nil {
 		return err
 	}
 	n.opsAddr = ln
+	if n.meters, err = newMeters(n); err != nil {
+		return err
+	}
 	n.opsGRPC = grpc.NewServer()
 	adminpb.RegisterAdminServer(n.opsGRPC, &admin{n: n})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", n.readyz)
+	mux.Handle("/metrics", n.meters.metrics.Handler())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

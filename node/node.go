@@ -76,6 +76,7 @@ type Node struct {
 	web       *http.Server
 	ops       *http.Server
 	opsGRPC   *grpc.Server
+	meters    *meters
 	webAddr   net.Listener
 	opsAddr   net.Listener
 	unwatch   func()
@@ -295,6 +296,7 @@ func (n *Node) Run(ctx context.Context) error {
 	errs := make(chan error, 3)
 	wg.Go(func() { errs <- n.placement.Run(ctx) })
 	wg.Go(func() { n.tellLoad(ctx) })
+	wg.Go(func() { n.meters.watchLeaders(ctx) })
 	n.wg.Go(func() { errs <- serving(n.web.Serve(n.webAddr)) })
 	n.wg.Go(func() { errs <- serving(n.ops.Serve(n.opsAddr)) })
 	select {
@@ -323,9 +325,9 @@ func (n *Node) tellLoad(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			rooms, people, tracks := n.rooms.load()
+			sum := n.meters.gather()
 			n.gossip.Update(func(m *view.Node) {
-				m.Load.Rooms, m.Load.Participants, m.Load.Tracks = rooms, people, tracks
+				m.Load.Rooms, m.Load.Participants, m.Load.Tracks = sum.Rooms, sum.Participants, sum.Published.Audio+sum.Published.Video
 			})
 		}
 	}
@@ -390,6 +392,9 @@ func (n *Node) Close() error {
 			errs = append(errs, n.mux.Close())
 		}
 		n.wg.Wait()
+		if n.meters != nil && n.meters.metrics != nil {
+			errs = append(errs, n.meters.metrics.Close())
+		}
 	})
 	return errors.Join(errs...)
 }

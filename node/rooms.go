@@ -105,17 +105,6 @@ func (rs *rooms) report() []*meshpb.RoomReport {
 	return out
 }
 
-// load counts what this node carries, for gossip.
-func (rs *rooms) load() (open, participants, tracks int) {
-	for _, r := range rs.all() {
-		open++
-		p, t := r.Counts()
-		participants += p
-		tracks += t
-	}
-	return open, participants, tracks
-}
-
 // close ends every room: clients are told to reconnect, which takes them to another
 // node through the same name.
 func (rs *rooms) close(reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {

@@ -354,14 +354,3 @@ func (r *Room) countsChanged() {
 		r.broadcast(r.roomUpdate())
 	}
 }
-
-// Counts returns the participants attached here and the tracks they publish.
-func (r *Room) Counts() (participants, tracks int) {
-	_ = r.call(func() {
-		for _, p := range r.local {
-			participants++
-			tracks += len(p.published)
-		}
-	})
-	return participants, tracks
-}

@@ -28,6 +28,8 @@ type Config struct {
 	MaxSessions int
 	// Log may be nil.
 	Log *slog.Logger
+	// Refused is told the HTTP status of every socket that was not let in; may be nil.
+	Refused func(status int)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -205,6 +207,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	h.cfg.Log.Log(r.Context(), level, "join refused", "status", code, "err", err)
+	if h.cfg.Refused != nil && isUpgrade(r) {
+		h.cfg.Refused(code)
+	}
 	http.Error(w, text, code)
 }
 
