@@ -91,8 +91,8 @@ type Handler interface {
 	// Message hands over one message. Calls for one channel come in the order they were
 	// sent, calls for several channels at the same time. msg belongs to the callee.
 	Message(s *Session, channel string, msg []byte)
-	// Serve finds the track a peer asks for. An error refuses it; its text reaches the
-	// peer.
+	// Serve finds the track a peer asks for. It must not block: demands and keyframe
+	// requests of the same peer wait behind it. An error refuses; its text reaches the peer.
 	Serve(s *Session, ref TrackRef) (*track.Track, error)
 }
 

@@ -8,7 +8,7 @@ import (
 // inTable holds the streams this side receives, by the handle it chose. Lanes read it
 // without a lock: two levels of arrays, the second made when needed.
 type inTable struct {
-	pages [256]atomic.Pointer[[256]atomic.Pointer[Upstream]]
+	pages [handles / 256]atomic.Pointer[[256]atomic.Pointer[Upstream]]
 
 	mu    sync.Mutex // guards the fields below
 	count int
@@ -26,7 +26,7 @@ func (t *inTable) slot(handle uint16) *atomic.Pointer[Upstream] {
 }
 
 func (t *inTable) get(handle uint32) *Upstream {
-	if handle > 0xffff {
+	if handle >= handles {
 		return nil
 	}
 	if slot := t.slot(uint16(handle)); slot != nil {
@@ -35,8 +35,11 @@ func (t *inTable) get(handle uint32) *Upstream {
 	return nil
 }
 
-// add chooses a handle. Handles go round all 65,536, so that what is still under way
-// for an ended stream does not reach a new one.
+// handles go round twice as many as there may be streams, so that what is still under
+// way for an ended stream does not reach a new one.
+const handles = 2 * maxStreams
+
+// add chooses a handle.
 func (t *inTable) add(u *Upstream) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +50,7 @@ func (t *inTable) add(u *Upstream) error {
 		return errHandles
 	}
 	for {
-		t.next++
+		t.next = (t.next + 1) % handles
 		if t.pages[t.next>>8].Load() == nil {
 			t.pages[t.next>>8].Store(new([256]atomic.Pointer[Upstream]))
 		}
