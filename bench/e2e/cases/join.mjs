@@ -1,9 +1,11 @@
 import { assert, until } from "../lib/check.mjs";
 import { cast, pairs, Person } from "../lib/people.mjs";
 
+/** A list of [milliseconds, what] in a line. */
 const ms = (list) => {
-  const s = list.map(Math.round).sort((a, b) => a - b);
-  return `min ${s[0]}, median ${s[s.length >> 1]}, max ${s[s.length - 1]} ms (${s.length})`;
+  const s = [...list].sort((a, b) => a[0] - b[0]);
+  const n = (i) => Math.round(s[i][0]);
+  return `min ${n(0)}, median ${n(s.length >> 1)}, max ${n(s.length - 1)} ms (${s.length}; slowest ${s.at(-1)[1]})`;
 };
 
 /** One after the other, each meets those who are there already. */
@@ -17,12 +19,15 @@ async function join(ctx) {
     assert(joined.identity === who.name, `${who.name} became ${joined.identity}`);
     assert(joined.room === ctx.room, `${who.name} is in room ${joined.room}, not ${ctx.room}`);
     assert(/^PA_/.test(joined.sid), `participant sid ${joined.sid} does not start with PA_`);
-    times.connect.push(joined.connected);
+    times.connect.push([joined.connected, who.name]);
     await until(`${who.name} sees a first frame of ${here.map((p) => p.name)}`, 15, async () => {
       const { started, firstFrame } = await person.ask(5, "firstFrames");
       const waits = here.filter((p) => !(`${p.name}/camera` in firstFrame)).map((p) => p.name);
       if (waits.length) return { waitingFor: waits, received: await person.received() };
-      for (const p of here) times[p.region === who.region ? "same" : "across"].push(firstFrame[`${p.name}/camera`] - started);
+      for (const p of here) {
+        const took = firstFrame[`${p.name}/camera`] - started;
+        times[p.region === who.region ? "same" : "across"].push([took, `${who.name} sees ${p.name}`]);
+      }
       return true;
     });
     here.push(person);

@@ -36,13 +36,14 @@ export async function open(browser, name, url, out, options = {}) {
   const file = createWriteStream(path.join(out, `${name}.console.log`));
   const lines = [];
   const t0 = Date.now();
-  const keep = (text) => {
+  // at: the page's own time. Messages come in batches when the machine is busy.
+  const keep = (text, at = Date.now()) => {
     const line = text.replace(/[\w%-]{100,}/g, (long) => `${long.slice(0, 20)}...`);
     lines.push(line);
     if (lines.length > 400) lines.shift();
-    file.write(`${((Date.now() - t0) / 1000).toFixed(3)} ${line}\n`);
+    file.write(`${((at - t0) / 1000).toFixed(3)} ${line}\n`);
   };
-  page.on("console", (m) => keep(`[${m.type()}] ${m.text()}`));
+  page.on("console", (m) => keep(`[${m.type()}] ${m.text()}`, m.timestamp()));
   page.on("pageerror", (err) => keep(`[uncaught] ${err.stack ?? err}`));
   page.on("crash", () => keep("[crash] the page's process ended"));
   page.on("requestfailed", (r) => keep(`[request failed] ${r.method()} ${r.url()} ${r.failure()?.errorText}`));
