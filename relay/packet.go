@@ -20,7 +20,7 @@ type Packet struct {
 	Marker      bool
 
 	// Spatial is the simulcast encoding or SVC spatial layer, Temporal the temporal
-	// layer; both 0 for audio.
+	// layer. For audio Spatial is 0, and Temporal 1 what is not among the loudest.
 	Spatial, Temporal uint8
 	// Encoding is the simulcast stream that carries the packet (its own SSRC and
 	// sequence space). Equal to Spatial for simulcast; 0 for SVC and audio.
@@ -33,9 +33,10 @@ type Packet struct {
 	// SwitchPoint is true where a decoder may move up to this temporal layer.
 	SwitchPoint bool
 
-	// Omitted is how many sequence numbers right before Seq were left out upstream on
-	// purpose (layers nobody here asked for), so that they are not taken for lost. A
-	// link sets it; 0 on packets from a client.
+	// Omitted is how many sequence numbers right before Seq were left out on purpose
+	// (layers not asked for here, silence), so that they are not taken for lost. A link
+	// or the track's classifier sets it; sinks that got those packets all the same see no
+	// gap to apply it to. 0 on packets from a client.
 	Omitted uint16
 
 	// Level is the RFC 6464 audio level in -dBov (0 loudest, 127 silence), valid when

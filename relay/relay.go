@@ -29,8 +29,9 @@ const (
 
 // LayerSet is a set of (spatial, temporal) layers of one track, a bit each. For
 // simulcast the spatial index is the encoding (0 = smallest picture), for SVC the
-// spatial layer, for audio only (0,0) exists. Demand is expressed in it: the union
-// of what several sinks want is a bitwise or.
+// spatial layer. Audio has two layers: (0,0) is what is among the loudest of its
+// room, (0,1) what is not. Demand is expressed in it: the union of what several sinks
+// want is a bitwise or.
 type LayerSet uint16
 
 // NoLayers asks for nothing: the track is not watched.

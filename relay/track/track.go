@@ -30,6 +30,7 @@ type Track struct {
 	now  func() int64
 
 	taps      atomic.Pointer[[]*Tap] // copy on write under mu
+	classify  atomic.Pointer[Classifier]
 	encodings [relay.MaxSpatial]encoding
 	seen      [relay.MaxSpatial * relay.MaxTemporal]atomic.Int64 // last arrival by layer, 0 never
 	clocks    [relay.MaxSpatial]atomic.Pointer[relay.Clock]
@@ -46,6 +47,18 @@ type Track struct {
 	budget  keyframeBudget
 	closed  bool
 }
+
+// Classifier may move packets to another layer before anything else sees them: audio
+// that is not among a room's loudest to one that links and most sinks do not want.
+type Classifier interface {
+	// Classify is called for each packet that is pushed, late ones and duplicates too, for
+	// one packet of an encoding at a time. It may set Temporal, and Omitted on a packet
+	// that follows some of another layer.
+	Classify(*relay.Packet)
+}
+
+// SetClassifier sets the track's classifier, best before the first packet.
+func (t *Track) SetClassifier(c Classifier) { t.classify.Store(&c) }
 
 // Option changes a new track.
 type Option func(*Track)
@@ -86,6 +99,9 @@ func (t *Track) Push(p *relay.Packet) {
 	}
 	e := &t.encodings[p.Encoding]
 	e.turn.Lock()
+	if c := t.classify.Load(); c != nil {
+		(*c).Classify(p)
+	}
 	fresh := t.pass(e, p)
 	e.turn.Unlock()
 	if fresh && p.Arrived >= t.keyframeDue.Load() {
@@ -119,7 +135,11 @@ func (t *Track) pass(e *encoding, p *relay.Packet) bool {
 			wanted = true
 		}
 	}
-	if !wanted {
+	switch {
+	case wanted:
+	case t.kind == relay.Audio && p.Temporal > 0:
+		t.drops.Add(relay.DropSilent)
+	default:
 		t.drops.Add(relay.DropNotWanted)
 	}
 	return true

@@ -1,0 +1,102 @@
+package audio
+
+import "sync/atomic"
+
+const (
+	second = int64(1e9)        // nanoseconds
+	dB     = second / fadeRate // in which a voice fades by one decibel
+)
+
+// Voice is one track in a ranking. Hear and Passing are called by one goroutine at a
+// time.
+type Voice struct {
+	ranking *Ranking
+	owner   string
+
+	last   int64 // when the last packet came
+	before int64 // its loudness
+	peak   int64 // as fades, but for all that was heard
+	varied int64 // when the loudness last changed as speech does
+
+	// fades is when the loudest of what was heard will have faded to nothing. Fading is
+	// linear in decibels and alike for all, so the order of voices is that of fades,
+	// whatever the time.
+	fades  atomic.Int64
+	heard  atomic.Int64 // when it was last above the floor
+	inside atomic.Bool  // holds a slot
+	until  atomic.Int64 // passes until then without a slot
+
+	since int64 // when it took its slot; guarded by ranking.mu
+}
+
+// Hear takes one packet's level, in -dBov (0 loudest, 127 silence), and tells whether
+// the packet passes.
+func (v *Voice) Hear(now int64, level uint8) bool {
+	loud := max(floor-max(int64(level), ceiling), 0)
+	bid := v.note(now, loud)
+	r := v.ranking
+	switch {
+	case r.limit.Load() == 0:
+		return true
+	case loud > 0 && !v.inside.Load() && r.admits(now, bid) && r.enter(v, now, bid):
+		return true
+	}
+	return v.Passing(now)
+}
+
+// Passing tells whether a packet passes whose level says nothing: it has none, or it
+// came late.
+func (v *Voice) Passing(now int64) bool {
+	r := v.ranking
+	if r.limit.Load() == 0 {
+		return true
+	}
+	if v.inside.Load() {
+		if now-v.heard.Load() <= hold {
+			return true
+		}
+		r.leave(v)
+	}
+	return now < v.until.Load()
+}
+
+// Leave gives the voice's slot back.
+func (v *Voice) Leave() { v.ranking.leave(v) }
+
+// bid is what a voice offers for a slot, as fades.
+type bid struct {
+	lasting int64 // by its last two packets
+	instant int64 // by the last packet, 0 unless that is speech
+}
+
+// note files a packet's loudness in decibels above the floor.
+func (v *Voice) note(now, loud int64) bid {
+	if now-v.last > hold {
+		v.before, v.peak, v.varied = 0, 0, now
+	}
+	v.last = now
+	if loud > 0 {
+		v.heard.Store(now)
+	}
+	lasting := min(loud, v.before)
+	v.before = loud
+
+	off := now + loud*dB - max(v.peak, now)
+	if loud == 0 || off >= variation*dB || off <= -variation*dB {
+		v.varied = now
+	}
+	v.peak = max(v.peak, now+lasting*dB)
+
+	b := bid{lasting: now + lasting*dB}
+	if loud >= speech {
+		b.instant = now + loud*dB
+	}
+	if now-v.varied > steadyAfter {
+		b.lasting -= steadyCost * dB
+		b.instant -= steadyCost * dB
+	}
+	if b.lasting > v.fades.Load() {
+		v.fades.Store(b.lasting)
+	}
+	return b
+}
