@@ -61,6 +61,8 @@ func (e *NameTakenError) Error() string {
 
 // Config of a node's gossip.
 type Config struct {
+	// Self is what others are told. Its Started (now if zero) tells this process from
+	// the one before it.
 	Self    view.Node
 	Cluster string   // name; nodes of another cluster are not heard even with the same key
 	Net     mesh.Net // mesh.OS if nil

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -61,7 +62,11 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	left := d.g.table.drop(n.Name, n.Address(), time.Now())
 	d.g.rtt.forget(n.Name)
-	d.g.log.Info("gossip: node gone", "node", n.Name, "left", left)
+	level := slog.LevelWarn
+	if left {
+		level = slog.LevelInfo
+	}
+	d.g.log.Log(d.g.ctx, level, "gossip: node gone", "peer", n.Name, "left", left)
 	d.g.wake(d.g.changed)
 }
 
@@ -72,7 +77,7 @@ func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
 	}
 	d.g.refused.Add(1)
 	d.g.log.Warn("gossip: two nodes with one name, the newcomer is ignored",
-		"node", existing.Name, "addr", existing.Address(), "newcomer", other.Address())
+		"peer", existing.Name, "addr", existing.Address(), "newcomer", other.Address())
 }
 
 func (d delegate) NotifyMsg(b []byte) {

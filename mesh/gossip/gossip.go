@@ -61,6 +61,9 @@ func Start(cfg Config) (*Gossip, error) {
 	if cfg.Resolve == nil {
 		cfg.Resolve = resolveHost
 	}
+	if cfg.Self.Started.IsZero() {
+		cfg.Self.Started = time.Now()
+	}
 	cfg.Self.Started = time.UnixMilli(cfg.Self.Started.UnixMilli())
 	if _, err := encodeFacts(cfg.Self); err != nil {
 		return nil, err

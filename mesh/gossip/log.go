@@ -5,6 +5,7 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -17,6 +18,24 @@ const (
 	logRate  = 5
 	logBurst = 20
 )
+
+// routine lines come with every node that dies and every lossy path, many times over:
+// that a node is gone is told once, by this package.
+var routine = []string{
+	"Suspect ", "Marking ", "Refuting ", "Failed fallback TCP ping", "Failed to send", "Failed to receive", "failed to receive",
+	"Failed to read remote state", "Failed to push local state", "Push/Pull with", "Got ping for unexpected node",
+}
+
+// warnings are for an operator to act on: wrong keys, names, addresses or firewalls.
+// What else memberlist calls errors is a peer's trouble, not this node's.
+var warnings = []string{
+	"Decrypt packet failed", "discarding packet", "discarding stream", "Binding to public address", "Rejected ",
+	"Conflicting address", "Was able to connect", "Remote node state size", "handler queue full",
+}
+
+func begins(text string, list []string) bool {
+	return slices.ContainsFunc(list, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
+}
 
 // bridge turns memberlist's lines into records.
 func bridge(l *slog.Logger) *log.Logger {
@@ -34,18 +53,17 @@ func (w *lines) Write(b []byte) (int, error) {
 	level := slog.LevelInfo
 	if tag, rest, ok := strings.Cut(text, "] "); ok && strings.HasPrefix(tag, "[") {
 		text = rest
-		switch tag {
-		case "[DEBUG":
+		if tag == "[DEBUG" {
 			level = slog.LevelDebug
-		case "[WARN":
-			level = slog.LevelWarn
-		case "[ERR":
-			// Its errors are failed probes and unreadable packets: a peer's trouble,
-			// not this node's.
-			level = slog.LevelWarn
 		}
 	}
 	text = strings.TrimPrefix(text, "memberlist: ")
+	switch {
+	case begins(text, routine):
+		level = slog.LevelDebug
+	case begins(text, warnings):
+		level = slog.LevelWarn
+	}
 	ctx := context.Background()
 	if !w.log.Enabled(ctx, level) {
 		return len(b), nil

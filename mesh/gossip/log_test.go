@@ -15,12 +15,14 @@ func TestBridge(t *testing.T) {
 		l := bridge(slog.New(slog.NewTextHandler(&out, nil)))
 		l.Printf("[DEBUG] memberlist: quiet")
 		l.Printf("[ERR] memberlist: Decrypt packet failed: %s", "no\nsense")
-		l.Printf("[INFO] memberlist: Suspect n1")
+		l.Printf("[INFO] memberlist: Suspect n1 has failed, no acks received")
+		l.Printf("[ERR] memberlist: Failed to send UDP ping: no route")
+		l.Printf("[ERR] memberlist: Received invalid msgType")
 		l.Printf("no level")
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		for i, want := range []string{
 			`level=WARN msg="gossip: Decrypt packet failed: no\nsense"`,
-			`level=INFO msg="gossip: Suspect n1"`,
+			`level=INFO msg="gossip: Received invalid msgType"`,
 			`level=INFO msg="gossip: no level"`,
 		} {
 			if i >= len(lines) || !strings.HasSuffix(lines[i], want) {
