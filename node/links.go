@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 
 	"maille/node/room"
@@ -31,7 +32,11 @@ func (l *links) Up(s *link.Session) {
 }
 
 func (l *links) Down(s *link.Session, err error) {
-	l.n.log.Warn("link down", "peer", s.Peer(), "err", err)
+	level := slog.LevelWarn
+	if link.Orderly(err) {
+		level = slog.LevelInfo
+	}
+	l.n.log.Log(l.n.life, level, "link down", "peer", s.Peer(), "err", err)
 	for _, r := range l.n.rooms.all() {
 		r.LinkDown(s.Peer())
 	}

@@ -21,6 +21,7 @@ import (
 	"maille/mesh/view"
 	"maille/node/auth"
 	"maille/node/config"
+	"maille/node/obs"
 	"maille/node/room"
 	"maille/node/rtc"
 	"maille/node/signal"
@@ -99,10 +100,11 @@ func New(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: o.Config, opts: o, net: o.Net, log: o.Log.With("node", o.Config.Name),
+		cfg: o.Config, opts: o, net: o.Net,
 		verifier: &auth.Verifier{Keys: o.Config.Keys}, known: make(map[string]bool),
 	}
 	n.life, n.cancel = context.WithCancel(context.Background())
+	n.log = slog.New(obs.Calm(o.Log.Handler(), func() bool { return n.life.Err() != nil })).With("node", o.Config.Name)
 	n.self = view.Node{
 		Name: o.Config.Name, Region: o.Config.Region, Version: Version(), State: view.Serving, Voter: true,
 		Link: o.Config.AdvertiseAddr(o.Config.Ports.Link), Cluster: o.Config.AdvertiseAddr(o.Config.Ports.Cluster),

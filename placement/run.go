@@ -85,7 +85,7 @@ func (s *Service) turn(ctx context.Context, betterSince time.Time) time.Time {
 		err := s.within(ctx, func(ctx context.Context) error {
 			return step.do(s.log, ctx, step.server.Name, step.server.Incarnation)
 		})
-		s.logger.Info("raft server", "do", step.what, "node", step.server.Name, "why", step.why, "err", err)
+		s.logger.Info("raft server", "do", step.what, "peer", step.server.Name, "why", step.why, "err", err)
 		return now
 	}
 	better, ok := m.betterLeader()
@@ -114,7 +114,7 @@ func (s *Service) checkGone(ctx context.Context, st *state.State, p *page) {
 			continue
 		}
 		if _, err := s.status(ctx, node); err == nil {
-			s.logger.Info("gossip lost a node that answers", "node", node)
+			s.logger.Info("gossip lost a node that answers", "peer", node)
 			delete(p.seen, node)
 		}
 	}

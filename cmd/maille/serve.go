@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"maille/mesh/identity"
 	"maille/node"
 	"maille/node/config"
+	"maille/node/obs"
 )
 
 func serveCommand() *cobra.Command {
@@ -68,7 +68,7 @@ func loadConfig(file string, fs *pflag.FlagSet) (config.Config, error) {
 
 // serve runs one node until ctx ends.
 func serve(ctx context.Context, out io.Writer, cfg config.Config) error {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	log := obs.NewLogger(os.Stderr, cfg.Level())
 	id, err := identity.LoadDir(cfg.CertsDir)
 	if err != nil {
 		return fmt.Errorf("%w\nmake certificates with:  maille cert ca --dir DIR  and  maille cert node --ca DIR --name %s --region %s --dir %s",

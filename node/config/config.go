@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -49,6 +50,8 @@ type Config struct {
 	// RegionCIDRs maps regions to networks whose clients belong there.
 	RegionCIDRs Networks `yaml:"region_cidrs"`
 	Room        Room     `yaml:"room"`
+	// LogLevel is the least that is logged: debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
 
 	// origin says where a setting came from, by key, for messages: file and line, or the
 	// name of a variable or flag. Absent means default.
@@ -93,6 +96,7 @@ func Default() Config {
 		// LiveKit's timeouts.
 		Room:          Room{EmptyTimeoutS: 300, DepartureTimeoutS: 20},
 		WithoutQuorum: Serve,
+		LogLevel:      "info",
 	}
 }
 
@@ -126,6 +130,13 @@ func (c Config) BindAddr(port int) string { return net.JoinHostPort(c.Bind, strc
 // AdvertiseAddr is what others dial to reach a port.
 func (c Config) AdvertiseAddr(port int) string {
 	return net.JoinHostPort(c.Advertise, strconv.Itoa(port))
+}
+
+// Level is LogLevel for a logger.
+func (c Config) Level() slog.Level { return logLevels[c.LogLevel] }
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }
 
 // SignalURL is the base URL of this node for clients.

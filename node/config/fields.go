@@ -84,6 +84,8 @@ var fields = []Field{
 		Doc: "How long a room lives after the last one left, in seconds."},
 	{Key: "room.max_participants", Example: "0", ptr: func(c *Config) any { return &c.Room.MaxParticipants },
 		Doc: "How many people a room may hold. 0 is no bound."},
+	{Key: "log_level", Example: "info", ptr: func(c *Config) any { return &c.LogLevel },
+		Doc: "The least that is logged: debug, info, warn or error."},
 }
 
 // sections documents keys that only group others.

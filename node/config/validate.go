@@ -28,6 +28,7 @@ func (c Config) Validate() error {
 	v.secrets()
 	v.cluster()
 	v.networks()
+	v.logging()
 	return errors.Join(v.errs...)
 }
 
@@ -194,6 +195,12 @@ func (v *validation) cluster() {
 	}
 	if w := v.c.WithoutQuorum; w != Serve && w != Refuse {
 		v.wrong("without_quorum", "%q is neither serve nor refuse", w)
+	}
+}
+
+func (v *validation) logging() {
+	if _, ok := logLevels[v.c.LogLevel]; !ok {
+		v.wrong("log_level", "%q is none of debug, info, warn and error", v.c.LogLevel)
 	}
 }
 

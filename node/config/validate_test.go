@@ -59,6 +59,8 @@ func TestValidate(t *testing.T) {
 		"first node has no seeds": {func(c *Config) { c.Seeds = nil }, ""},
 		"without quorum": {func(c *Config) { c.WithoutQuorum = "wait" },
 			`without_quorum "wait" is neither serve nor refuse; write for example serve`},
+		"log level": {func(c *Config) { c.LogLevel = "loud" },
+			`log_level "loud" is none of debug, info, warn and error; write for example info`},
 		"network twice": {func(c *Config) { c.RegionCIDRs["rennes"] = []netip.Prefix{netip.MustParsePrefix("10.1.7.0/24")} },
 			"region_cidrs gives 10.1.7.0/24 to both lyon and rennes; write for example\n        region_cidrs:\n          paris: [10.1.0.0/16, 2001:db8:1::/48]\n          lyon: [10.2.0.0/16]"},
 		"two mistakes": {func(c *Config) { c.Region, c.WithoutQuorum = "", "" },
