@@ -150,6 +150,7 @@ func (b *bundler) fill(bundle *wire.Bundle, now int64) {
 func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
 	var f wire.Frame
 	f.From(e.p, e.out.handle)
+	f.Omitted = e.out.omitted(e.p)
 	f.Prev, f.HasPrev = e.prev, e.hasPrev
 	if wire.MaxDatagram-bundle.Len() < f.Size(false)+maxNoted && bundle.Frames() > 0 {
 		return false
@@ -255,7 +256,7 @@ func (b *bundler) noteBlocked(blocked bool, now int64) {
 func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
 	s := b.s
 	size := bundle.Len() + overhead
-	d := bundle.Seal(s.sent.note(l, size, now))
+	d := bundle.Seal(s.sent.note(l, size, l.load() >= 1, now))
 	l.bucket.take(size)
 	if b.pace.rate > 0 {
 		b.pace.take(size)

@@ -18,6 +18,9 @@ const (
 	// late. The wait follows what is seen, within these bounds.
 	holdMin = int64(3 * time.Millisecond)
 	holdMax = int64(15 * time.Millisecond)
+	// chainIdle is how long an encoding may send nothing before it starts anew: until then
+	// its sequence numbers cannot have wrapped, 3,000 packets a second.
+	chainIdle = int64(10 * time.Second)
 	// repairDeadline is when a gap is given up, after the round trips of its requests.
 	repairDeadline = int64(150 * time.Millisecond)
 )
@@ -28,6 +31,7 @@ type chain struct {
 	seen    [chainWindow]seenPacket
 	newest  uint16
 	started bool
+	heard   int64 // when the last packet came
 	gaps    []gap
 	hold    int64 // current wait before a gap is asked for
 
@@ -65,6 +69,11 @@ func (c *chain) state(seq uint16) uint8 {
 
 // got notes a packet. duplicate packets go no further; gap tells that a new gap waits.
 func (c *chain) got(seq, prev uint16, hasPrev bool, now int64) (duplicate, gapped bool) {
+	if c.started && now-c.heard > chainIdle {
+		c.seen, c.gaps, c.started = [chainWindow]seenPacket{}, c.gaps[:0], false
+		hasPrev = hasPrev && seq-prev <= maxRun // what came long before was not lost now
+	}
+	c.heard = now
 	if !c.started {
 		c.started, c.newest, c.hold = true, seq-1, holdMin
 		if hasPrev {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 
 	linkpb "maille/proto/link"
@@ -150,6 +151,15 @@ func (o *outStream) again(p *relay.Packet) {
 	o.mu.Unlock()
 	o.repairs.Add(1)
 	o.s.queue.push(e)
+}
+
+// omitted tells how many packets before p do not leave on purpose. The classifier of an
+// audio track counts the silent ones, which leave if the peer wants them too.
+func (o *outStream) omitted(p *relay.Packet) uint16 {
+	if o.track.Kind() == relay.Audio && relay.LayerSet(o.layers.Load()).Has(0, audio.Silent) {
+		return 0
+	}
+	return p.Omitted
 }
 
 // note records that a packet leaves now and tells what left before it, and whether

@@ -27,6 +27,11 @@ const (
 // but only when the next packet confirms it.
 const maxJump = 3000
 
+// idle is how long, in nanoseconds, a stream may send nothing and still go on from
+// where it was. After that its numbers may have wrapped, and what is held is too old
+// to compare them with: a speaker silent for minutes, an encoding nobody watched.
+const idle = 10 * 1e9
+
 // Ring holds packets of one sequence space. It is not safe for concurrent use.
 type Ring struct {
 	slots []slot
@@ -35,6 +40,7 @@ type Ring struct {
 
 	started bool
 	ssrc    uint32
+	arrived int64 // when the last packet came
 	tail    int64 // no packet below is held
 	newest  int64 // extended sequence number of the newest packet
 
@@ -71,7 +77,7 @@ func (r *Ring) Put(p *relay.Packet) Verdict {
 	switch {
 	case !r.started:
 		r.start(p, 1<<16|int64(p.Seq))
-	case p.SSRC != r.ssrc:
+	case p.SSRC != r.ssrc || p.Arrived-r.arrived > idle:
 		r.restart(p)
 	default:
 		ahead := int64(int16(p.Seq - uint16(r.newest)))
@@ -114,6 +120,7 @@ func (r *Ring) store(p *relay.Packet, ext int64) {
 		s.p.Release()
 	}
 	p.Retain()
+	r.arrived = max(r.arrived, p.Arrived)
 	*s = slot{ext: ext, p: p}
 	r.omit(ext, int64(p.Omitted))
 	r.expire(p.Arrived)

@@ -28,11 +28,15 @@ func (f *Frame) Next(b []byte) (rest []byte, err error) {
 	case prevNext:
 		f.Prev, f.HasPrev = f.Seq-1, true
 	case prevBack:
-		back := c.u8()
-		if back < 2 && !c.short {
+		back := uint16(c.u8())
+		if back == 0 {
+			back, f.Omitted = c.u16(), c.u16()
+		} else if back == 1 {
 			return nil, ErrInvalid
 		}
-		f.Prev, f.HasPrev = f.Seq-uint16(back), true
+		if back > 0 {
+			f.Prev, f.HasPrev = f.Seq-back, true
+		}
 	case prevFull:
 		f.Prev, f.HasPrev = c.u16(), true
 	}
@@ -73,6 +77,7 @@ func (f *Frame) Fill(p *relay.Packet) {
 	p.Seq, p.Timestamp, p.PayloadType, p.Marker = f.Seq, f.Timestamp, f.PayloadType, f.Marker
 	p.Spatial, p.Temporal, p.Encoding = f.Spatial, f.Temporal, f.Encoding
 	p.Keyframe, p.FrameStart, p.SwitchPoint = f.Keyframe, f.FrameStart, f.SwitchPoint
+	p.Omitted = f.Omitted
 	p.Level, p.Voice, p.HasLevel = f.Level, f.Voice, f.HasLevel
 	buf := p.Buffer()
 	n := copy(buf[f.Offset:], f.Payload) + int(f.Offset)

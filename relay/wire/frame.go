@@ -30,7 +30,8 @@ const (
 //	type      u8    marker:1 payload type:7
 //	seq       u16   origin's
 //	timestamp u32   origin's
-//	prev      0-2   how far back, or the number itself; absent when seq-1 or none
+//	prev      0-5   how far back, or the number itself; absent when seq-1 or none; with
+//	                omitted: 0, how far back u16 (0 = none), how many omitted u16
 //	ssrc      u32   now and then; the receiver remembers it
 //	level     u8    voice:1 level:7
 //	ext       2+n   lengths of descriptor and capture time, then both
@@ -53,6 +54,10 @@ type Frame struct {
 	// stream and encoding, valid when HasPrev. Only breaks in this chain are losses.
 	Prev    uint16
 	HasPrev bool
+
+	// Omitted is how many numbers right before Seq were left out on purpose, at the origin
+	// or on the way: Prev tells only what was left out on this link.
+	Omitted uint16
 
 	SSRC    uint32
 	HasSSRC bool
@@ -84,7 +89,7 @@ const (
 
 const (
 	prevNext = 0 // seq-1
-	prevBack = 1 // one byte: how far back
+	prevBack = 1 // one byte: how far back, or 0 and four more bytes with omitted
 	prevFull = 2 // two bytes: the number
 	prevNone = 3
 )
@@ -99,7 +104,7 @@ func (f *Frame) From(p *relay.Packet, handle uint16) {
 		Handle: handle, Encoding: p.Encoding, Spatial: p.Spatial, Temporal: p.Temporal,
 		PayloadType: p.PayloadType, Marker: p.Marker, Keyframe: p.Keyframe,
 		FrameStart: p.FrameStart, SwitchPoint: p.SwitchPoint,
-		Seq: p.Seq, Timestamp: p.Timestamp, SSRC: p.SSRC,
+		Seq: p.Seq, Timestamp: p.Timestamp, SSRC: p.SSRC, Omitted: p.Omitted,
 		Level: p.Level, Voice: p.Voice, HasLevel: p.HasLevel, Payload: p.Payload,
 	}
 	if len(p.Descriptor) <= maxExt {
@@ -116,6 +121,9 @@ func (f *Frame) Size(withLength bool) int {
 	switch f.prevForm() {
 	case prevBack:
 		n++
+		if f.Omitted > 0 {
+			n += 4
+		}
 	case prevFull:
 		n += 2
 	}
@@ -139,6 +147,8 @@ func (f *Frame) Size(withLength bool) int {
 
 func (f *Frame) prevForm() uint8 {
 	switch back := f.Seq - f.Prev; {
+	case f.Omitted > 0:
+		return prevBack
 	case !f.HasPrev:
 		return prevNone
 	case back == 1:
@@ -187,7 +197,7 @@ func (f *Frame) append(b []byte, last bool) []byte {
 	b = binary.BigEndian.AppendUint32(b, f.Timestamp)
 	switch form {
 	case prevBack:
-		b = append(b, uint8(f.Seq-f.Prev))
+		b = f.appendBack(b)
 	case prevFull:
 		b = binary.BigEndian.AppendUint16(b, f.Prev)
 	}
@@ -211,6 +221,18 @@ func (f *Frame) append(b []byte, last bool) []byte {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(f.Payload)))
 	}
 	return append(b, f.Payload...)
+}
+
+func (f *Frame) appendBack(b []byte) []byte {
+	back := f.Seq - f.Prev
+	if f.Omitted == 0 {
+		return append(b, uint8(back))
+	}
+	if !f.HasPrev {
+		back = 0
+	}
+	b = binary.BigEndian.AppendUint16(append(b, 0), back)
+	return binary.BigEndian.AppendUint16(b, f.Omitted)
 }
 
 func bit7(on bool) uint8 {

@@ -13,7 +13,10 @@ func FuzzDatagram(f *testing.F) {
 	bundle := NewBundle(make([]byte, 0, MaxDatagram), TypeMedia)
 	whole := Frame{Handle: 1, Seq: 5, HasPrev: true, Prev: 2, HasSSRC: true, HasLevel: true, Descriptor: []byte{1}, Payload: []byte("abc")}
 	first, second := whole.Split()
-	for _, frame := range []*Frame{&whole, &first, &second} {
+	omits, begins := whole, whole
+	omits.Omitted = 2
+	begins.Omitted, begins.HasPrev = 900, false
+	for _, frame := range []*Frame{&whole, &first, &second, &omits, &begins} {
 		bundle.Add(frame)
 	}
 	f.Add(bundle.Seal(1))

@@ -33,8 +33,9 @@ func drawFrame(t *rapid.T, maxPayload int) Frame {
 	}
 	if flag("prev") {
 		f.HasPrev = true
-		f.Prev = f.Seq - rapid.OneOf(rapid.Uint16Range(1, 300), rapid.Uint16()).Draw(t, "back")
+		f.Prev = f.Seq - rapid.OneOf(rapid.Uint16Range(1, 300), rapid.Uint16Min(1)).Draw(t, "back")
 	}
+	f.Omitted = rapid.OneOf(rapid.Just(uint16(0)), rapid.Uint16()).Draw(t, "omitted")
 	if flag("ssrc") {
 		f.SSRC, f.HasSSRC = rapid.Uint32().Draw(t, "SSRC"), true
 	}
