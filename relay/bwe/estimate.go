@@ -10,6 +10,8 @@ type Sample struct {
 	Sent    int64 // the sender's clock
 	Arrived int64 // the receiver's clock; only differences count
 	Size    int   // bytes, headers included
+	// Held: it may have waited between Sent and leaving; it tells the rate only.
+	Held bool
 }
 
 // Estimator watches one path. It says nothing while nothing queues; once a queue
@@ -81,16 +83,18 @@ const (
 // Report takes the datagrams that one report says have arrived, and the share of those
 // sent lately that did not.
 func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
-	if len(samples) == 0 {
-		return
-	}
-	least := samples[0].Arrived - samples[0].Sent
-	newest := samples[0].Sent
+	const none = 1<<63 - 1
+	least, newest := int64(none), int64(-none)
 	for _, s := range samples {
-		least = min(least, s.Arrived-s.Sent)
-		newest = max(newest, s.Sent)
 		e.rate.add(s.Arrived, s.Size)
 		e.pace.add(s.Sent, s.Size)
+		if !s.Held {
+			least = min(least, s.Arrived-s.Sent)
+			newest = max(newest, s.Sent)
+		}
+	}
+	if least == none {
+		return
 	}
 	e.newest = newest
 	e.queue = float64(least - e.base.add(now, least))

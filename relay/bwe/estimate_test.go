@@ -59,7 +59,7 @@ func (t *trace) run(d time.Duration) {
 			t.standing += datagram
 			t.arrived += datagram
 			delay := float64(t.rtt/2) + t.standing/t.rate*1e9 + t.rng.ExpFloat64()*t.jitter
-			t.pending = append(t.pending, Sample{t.now, max(t.now+int64(delay), t.frozen) + 1e15, datagram})
+			t.pending = append(t.pending, Sample{Sent: t.now, Arrived: max(t.now+int64(delay), t.frozen) + 1e15, Size: datagram})
 		}
 		t.worst = max(t.worst, time.Duration(t.standing/t.rate*1e9))
 		if t.now%reportNS == 0 {
@@ -177,7 +177,7 @@ func TestReportAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		now += reportNS
 		for i := range samples {
-			samples[i] = Sample{now, now + 1e6, 1200}
+			samples[i] = Sample{Sent: now, Arrived: now + 1e6, Size: 1200}
 		}
 		e.Report(now, 0, samples)
 	}); n != 0 {
@@ -198,7 +198,7 @@ func FuzzReports(f *testing.F) {
 			now += step & 0xfffffff
 			var samples []Sample
 			for range rng.IntN(20) {
-				samples = append(samples, Sample{now - rng.Int64N(1e9), rng.Int64N(1e12) * (spread % 1000), rng.IntN(2000)})
+				samples = append(samples, Sample{Sent: now - rng.Int64N(1e9), Arrived: rng.Int64N(1e12) * (spread % 1000), Size: rng.IntN(2000), Held: rng.IntN(3) == 0})
 			}
 			e.Report(now, 0, samples)
 			if c := e.Cap(); c != 0 && !(c >= minCap && c < 1e18) {

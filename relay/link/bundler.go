@@ -256,7 +256,7 @@ func (b *bundler) noteBlocked(blocked bool, now int64) {
 func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
 	s := b.s
 	size := bundle.Len() + overhead
-	d := bundle.Seal(s.sent.note(l, size, now))
+	d := bundle.Seal(s.sent.note(l, size, l.load() >= 1, now))
 	l.bucket.take(size)
 	if b.pace.rate > 0 {
 		b.pace.take(size)

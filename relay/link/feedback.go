@@ -21,9 +21,9 @@ func (s *Session) sendFeedback(now int64) (next int64) {
 	next = never
 	if at := s.arrivals.due(); at <= now {
 		var buf [wire.MaxReport]wire.Arrival
-		base, list := s.arrivals.take(buf[:0], now)
+		base, late, list := s.arrivals.take(buf[:0])
 		for len(list) > 0 {
-			b, n := wire.AppendReport(newDatagram(), base, list)
+			b, n := wire.AppendReport(newDatagram(), base, late, list)
 			s.urgent(b)
 			base, list = base+uint16(n), list[n:]
 		}
@@ -94,6 +94,7 @@ type arrivalLog struct {
 	fresh  int       // datagrams that came since the last report
 	at     int64     // when the next report is due
 	froms  [2]uint16 // where the last two reports ended
+	late   uint16    // came after it could be in any report
 }
 
 type arrival struct {
@@ -115,6 +116,9 @@ func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
 			a.ring[int(q)%len(a.ring)] = arrival{seq: q}
 		}
 		a.newest = seq
+	}
+	if int16(seq-a.froms[0]) < 0 {
+		a.late++
 	}
 	a.ring[int(seq)%len(a.ring)] = arrival{seq: seq, got: true, at: uint32(now / wire.Tick)}
 	a.fresh++
@@ -140,7 +144,7 @@ func (a *arrivalLog) due() int64 {
 
 // take returns what the next report says: everything since the report before the last,
 // so that one lost report loses nothing.
-func (a *arrivalLog) take(dst []wire.Arrival, now int64) (base uint16, list []wire.Arrival) {
+func (a *arrivalLog) take(dst []wire.Arrival) (base, late uint16, list []wire.Arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	base = a.froms[0]
@@ -162,5 +166,5 @@ func (a *arrivalLog) take(dst []wire.Arrival, now int64) (base uint16, list []wi
 	}
 	a.froms = [2]uint16{a.froms[1], a.newest + 1}
 	a.fresh = 0
-	return base, list
+	return base, a.late, list
 }

@@ -89,7 +89,7 @@ func FuzzReceive(f *testing.F) {
 	bundle.Add(&second)
 	f.Add(bundle.Seal(7))
 	f.Add(wire.AppendAsk(nil, []wire.Gap{{Handle: 3, From: 0, Mask: 0xffffffff}}))
-	report, _ := wire.AppendReport(nil, 0, []wire.Arrival{{Got: true, At: 5}, {}, {Got: true, At: 6}})
+	report, _ := wire.AppendReport(nil, 0, 1, []wire.Arrival{{Got: true, At: 5}, {}, {Got: true, At: 6}})
 	f.Add(report)
 	f.Add(wire.AppendProbe(nil, wire.TypeProbe, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {

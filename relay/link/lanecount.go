@@ -118,7 +118,7 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 	case waits && c.judging(now, st) && window.harms(c.before):
 		c.useless = now + uselessFor
 		return c.to(now, c.fewer), true
-	case waits && !st.congested && st.lanes >= st.want && now >= c.useless && c.growable(now, st):
+	case waits && !st.congested && st.lanes >= st.want && st.want < c.most && now >= c.useless && c.growable(now, st):
 		c.to(now, st.want)
 		c.before, c.fewer, c.grew = window, st.want, true
 		return min(st.want*2, c.most), false

@@ -206,6 +206,11 @@ func (s *Session) tuneLanes(now int64) {
 	s.wantLanes(want)
 }
 
+// growing tells that lanes were added lately or are on their way.
+func (s *Session) growing(now int64) bool {
+	return len(s.lanes.all()) < s.lanes.want() || s.count.grew && now-s.count.changed < int64(2*time.Second)
+}
+
 // room is what all lanes together may send, in bytes per second.
 func (ls *laneSet) room() (sum float64) {
 	for _, l := range ls.all() {

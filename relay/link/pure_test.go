@@ -152,7 +152,7 @@ func TestArrivalsAreReportedTwice(t *testing.T) {
 		next++
 		now += int64(ms)
 		if a.due() <= now {
-			base, list := a.take(nil, now)
+			base, _, list := a.take(nil)
 			for i, r := range list {
 				if r.Got {
 					seen[base+uint16(i)]++
@@ -228,7 +228,7 @@ func TestShedderTakesFromTheTopAndComesBackSlowly(t *testing.T) {
 	now := int64(0)
 	tick := func(overloaded bool, capacity float64) {
 		now += int64(probeEvery)
-		d.decide(now, overloaded, capacity, layers)
+		d.decide(now, overloaded, false, capacity, layers)
 	}
 	tick(true, 400)
 	if got := shed(); !slices.Equal(got, []float64{200}) {

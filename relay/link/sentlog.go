@@ -22,6 +22,7 @@ type sentLog struct {
 	ring []sentDatagram
 	next uint16
 	low  uint16 // nothing before it is unreported
+	late uint16 // the peer's count of arrivals too late to report
 
 	estimate bwe.Estimator
 	samples  []bwe.Sample
@@ -82,10 +83,11 @@ type sentDatagram struct {
 	at   int64
 	size int32
 	seq  uint16
+	held bool // the lane's window was full: it may have waited there
 }
 
 // note gives a datagram its link sequence number.
-func (g *sentLog) note(l *lane, size int, now int64) (seq uint16) {
+func (g *sentLog) note(l *lane, size int, held bool, now int64) (seq uint16) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ring == nil {
@@ -97,7 +99,7 @@ func (g *sentLog) note(l *lane, size int, now int64) (seq uint16) {
 	if d.l != nil { // never reported
 		d.l.flying.Add(-int64(d.size))
 	}
-	*d = sentDatagram{l: l, at: now, size: int32(size), seq: seq}
+	*d = sentDatagram{l: l, at: now, size: int32(size), seq: seq, held: held}
 	l.flying.Add(int64(size))
 	if seq-g.low >= sentLogSize {
 		g.low = seq - sentLogSize + 1
@@ -108,17 +110,17 @@ func (g *sentLog) note(l *lane, size int, now int64) (seq uint16) {
 // reported takes the peer's report.
 func (s *Session) reported(b []byte, now int64) error {
 	var buf [wire.MaxReport]wire.Arrival
-	base, arrivals, err := wire.ParseReport(b, buf[:0])
+	base, late, arrivals, err := wire.ParseReport(b, buf[:0])
 	if err != nil {
 		return err
 	}
-	s.sent.settle(base, arrivals, now, &s.counters)
+	s.sent.settle(base, late, arrivals, now, &s.counters)
 	return nil
 }
 
 // settle takes what was reported off the log. What lies before the report and was
 // never reported is lost: every number is in two reports.
-func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *counters) {
+func (g *sentLog) settle(base, late uint16, arrivals []wire.Arrival, now int64, c *counters) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ring == nil {
@@ -135,6 +137,13 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *cou
 			}
 		}
 	}
+	if n := late - g.late; n > 0 && n < sentLogSize {
+		// They waited inside a lane and were taken for lost.
+		g.late = late
+		c.lost.Add(-uint64(min(uint64(n), c.lost.Load())))
+		c.arrived.Add(uint64(n))
+		g.lossRate = max(0, g.lossRate-float64(n)*lossGain)
+	}
 	g.samples = g.samples[:0]
 	for i, a := range arrivals {
 		seq := base + uint16(i)
@@ -146,7 +155,7 @@ func (g *sentLog) settle(base uint16, arrivals []wire.Arrival, now int64, c *cou
 		d.l = nil
 		c.arrived.Add(1)
 		g.lossRate -= g.lossRate * lossGain
-		g.samples = append(g.samples, bwe.Sample{Sent: d.at, Arrived: g.clock.at(a.At), Size: int(d.size)})
+		g.samples = append(g.samples, bwe.Sample{Sent: d.at, Arrived: g.clock.at(a.At), Size: int(d.size), Held: d.held})
 	}
 	g.estimate.Report(now, g.lossRate, g.samples)
 	g.cap.Store(math.Float64bits(g.estimate.Cap()))

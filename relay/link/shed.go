@@ -22,14 +22,16 @@ type shedder struct {
 // layerLoad is one layer of one stream.
 type layerLoad struct {
 	out               *outStream
+	handle            uint16
 	spatial, temporal uint8
 	rate              float64 // bytes per second, as it comes to this node
 	shed              bool
 }
 
 const (
-	// overDecisions of 200 ms each make overload.
-	overDecisions = 1
+	// baseDecisions of 200 ms each in overload, with every upper layer gone, and whole
+	// streams go: some pictures that arrive are worth more than all of them broken.
+	baseDecisions = 10
 	// shedTo and restoreTo are the shares of the capacity that are used: between them
 	// nothing changes.
 	shedTo, restoreTo = 0.9, 0.8
@@ -40,8 +42,8 @@ const (
 )
 
 // decide marks layers as shed or not and tells whether anything changed. capacity is in
-// bytes per second.
-func (d *shedder) decide(now int64, overloaded bool, capacity float64, layers []layerLoad) bool {
+// bytes per second; growing tells that it may be more soon, so that whole streams stay.
+func (d *shedder) decide(now int64, overloaded, growing bool, capacity float64, layers []layerLoad) bool {
 	if !d.begun {
 		d.begun, d.calm, d.changed, d.wait = true, now, now-restoreMax, restoreMin
 	}
@@ -50,8 +52,8 @@ func (d *shedder) decide(now int64, overloaded bool, capacity float64, layers []
 		return d.restore(now, capacity, layers)
 	}
 	d.calm = now
-	if d.over++; d.over < overDecisions {
-		return false
+	if d.over++; growing {
+		d.over = 1
 	}
 	if now-d.changed < tooSoon {
 		d.wait = min(2*d.wait, restoreMax)
@@ -59,45 +61,54 @@ func (d *shedder) decide(now int64, overloaded bool, capacity float64, layers []
 		d.wait = restoreMin
 	}
 	total := going(layers)
-	// From the top: the highest layers first, among equals the one that costs most.
+	// From the top: the highest layers first, among equals the one that costs most, and
+	// the stream that was asked for last.
 	slices.SortFunc(layers, func(a, b layerLoad) int {
-		return cmp.Or(cmp.Compare(b.spatial, a.spatial), cmp.Compare(b.temporal, a.temporal), cmp.Compare(b.rate, a.rate))
+		return cmp.Or(cmp.Compare(b.spatial, a.spatial), cmp.Compare(b.temporal, a.temporal),
+			cmp.Compare(b.rate, a.rate), cmp.Compare(b.handle, a.handle))
 	})
 	changed := false
 	for i := range layers {
 		l := &layers[i]
-		if total <= shedTo*capacity || l.spatial == 0 && l.temporal == 0 {
+		if total <= shedTo*capacity || l.base() && d.over < baseDecisions {
 			break
 		}
-		if !l.shed {
+		if !l.shed && total > l.rate { // one stream always goes
 			l.shed, changed = true, true
 			total -= l.rate
 		}
 	}
+	if changed {
+		d.over = 0 // and see what that does
+	}
 	return changed
 }
 
-// restore brings back the lowest layer that fits, one at a time.
+func (l *layerLoad) base() bool { return l.spatial == 0 && l.temporal == 0 }
+
+// restore brings back what fits from the lowest layer up: base layers together, upper
+// ones one at a time, because what they will cost then is only guessed.
 func (d *shedder) restore(now int64, capacity float64, layers []layerLoad) bool {
 	if now-d.calm < d.wait || now-d.changed < restoreMin/2 {
 		return false
 	}
 	slices.SortFunc(layers, func(a, b layerLoad) int {
-		return cmp.Or(cmp.Compare(a.spatial, b.spatial), cmp.Compare(a.temporal, b.temporal), cmp.Compare(a.rate, b.rate))
+		return cmp.Or(cmp.Compare(a.spatial, b.spatial), cmp.Compare(a.temporal, b.temporal),
+			cmp.Compare(a.rate, b.rate), cmp.Compare(a.handle, b.handle))
 	})
-	total := going(layers)
+	total, changed := going(layers), false
 	for i := range layers {
 		l := &layers[i]
 		if !l.shed {
 			continue
 		}
-		if capacity > 0 && total+l.rate > restoreTo*capacity {
-			return false
+		if capacity > 0 && total+l.rate > restoreTo*capacity || changed && !l.base() {
+			break
 		}
-		l.shed, d.changed = false, now
-		return true
+		l.shed, d.changed, changed = false, now, true
+		total += l.rate
 	}
-	return false
+	return changed
 }
 
 func going(layers []layerLoad) (sum float64) {
@@ -129,7 +140,7 @@ func (s *Session) tuneShed(now int64) {
 	if !overloaded && s.sent.rateCap() == 0 {
 		capacity = 0 // unknown, and not reached
 	}
-	if !s.shed.decide(now, overloaded, capacity, s.loads) {
+	if !s.shed.decide(now, overloaded, s.growing(now), capacity, s.loads) {
 		return
 	}
 	for _, l := range s.loads {
@@ -147,7 +158,7 @@ func (o *outStream) loads(dst []layerLoad, seconds float64) []layerLoad {
 				continue
 			}
 			dst = append(dst, layerLoad{
-				out: o, spatial: sp, temporal: te, shed: shed.Has(sp, te),
+				out: o, handle: o.handle, spatial: sp, temporal: te, shed: shed.Has(sp, te),
 				rate: float64(n) / max(seconds, 0.01),
 			})
 		}

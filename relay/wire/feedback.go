@@ -16,16 +16,18 @@ type Arrival struct {
 	At uint32
 }
 
-// AppendReport encodes the arrivals of consecutive link sequence numbers from base.
+// AppendReport encodes the arrivals of consecutive link sequence numbers from base, and
+// the running count of those that came too late for any report.
 // At most MaxReport entries, and no more than fit, are written; it returns how many.
 //
-//	type u8, base u16, count u16, first arrival u32, then for each: 0 when missing,
+//	type u8, base u16, count u16, late u16, first arrival u32, then for each: 0 when missing,
 //	else 1 + zigzag of the difference to the arrival before it, as a varint
-func AppendReport(b []byte, base uint16, arrivals []Arrival) (out []byte, n int) {
+func AppendReport(b []byte, base, late uint16, arrivals []Arrival) (out []byte, n int) {
 	start := len(b)
-	b = append(b, byte(TypeReport), 0, 0, 0, 0, 0, 0, 0, 0)
+	b = append(b, byte(TypeReport), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	h := b[start:]
 	binary.BigEndian.PutUint16(h[1:], base)
+	binary.BigEndian.PutUint16(h[5:], late)
 	var ref uint32
 	seen := false
 	for _, a := range arrivals {
@@ -39,7 +41,7 @@ func AppendReport(b []byte, base uint16, arrivals []Arrival) (out []byte, n int)
 		}
 		if !seen {
 			seen, ref = true, a.At
-			binary.BigEndian.PutUint32(b[start+5:], ref)
+			binary.BigEndian.PutUint32(b[start+7:], ref)
 		}
 		d := int32(a.At - ref)
 		b = binary.AppendUvarint(b, 1+uint64(uint32(d<<1^d>>31)))
@@ -50,22 +52,23 @@ func AppendReport(b []byte, base uint16, arrivals []Arrival) (out []byte, n int)
 }
 
 // ParseReport decodes a report into dst[:0], which is returned grown.
-func ParseReport(b []byte, dst []Arrival) (base uint16, arrivals []Arrival, err error) {
+func ParseReport(b []byte, dst []Arrival) (base, late uint16, arrivals []Arrival, err error) {
 	dst = dst[:0]
-	if len(b) < 9 {
-		return 0, dst, ErrShort
+	if len(b) < reportHeader {
+		return 0, 0, dst, ErrShort
 	}
 	base = binary.BigEndian.Uint16(b[1:])
 	count := int(binary.BigEndian.Uint16(b[3:]))
-	ref := binary.BigEndian.Uint32(b[5:])
+	late = binary.BigEndian.Uint16(b[5:])
+	ref := binary.BigEndian.Uint32(b[7:])
 	if count > MaxReport {
-		return 0, dst, ErrInvalid
+		return 0, 0, dst, ErrInvalid
 	}
-	b = b[9:]
+	b = b[reportHeader:]
 	for range count {
 		v, n := binary.Uvarint(b)
 		if n <= 0 {
-			return 0, dst, ErrShort
+			return 0, 0, dst, ErrShort
 		}
 		b = b[n:]
 		if v == 0 {
@@ -73,14 +76,16 @@ func ParseReport(b []byte, dst []Arrival) (base uint16, arrivals []Arrival, err 
 			continue
 		}
 		if v > 1<<32 {
-			return 0, dst, ErrInvalid
+			return 0, 0, dst, ErrInvalid
 		}
 		u := uint32(v - 1)
 		ref += u>>1 ^ -(u & 1)
 		dst = append(dst, Arrival{Got: true, At: ref})
 	}
-	return base, dst, nil
+	return base, late, dst, nil
 }
+
+const reportHeader = 11
 
 // Gap asks for packets of one stream and encoding, as far as they were sent: bit i of
 // Mask stands for the origin sequence number From+i.

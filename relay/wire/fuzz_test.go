@@ -20,7 +20,7 @@ func FuzzDatagram(f *testing.F) {
 		bundle.Add(frame)
 	}
 	f.Add(bundle.Seal(1))
-	report, _ := AppendReport(nil, 65530, []Arrival{{true, 5}, {}, {true, 1}})
+	report, _ := AppendReport(nil, 65530, 3, []Arrival{{true, 5}, {}, {true, 1}})
 	f.Add(report)
 	f.Add(AppendAsk(nil, []Gap{{1, 1, 1, 1}}))
 	f.Add(AppendProbe(nil, TypeEcho, 1))
@@ -28,7 +28,7 @@ func FuzzDatagram(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		switch TypeOf(b) {
 		case TypeReport:
-			if _, got, err := ParseReport(b, nil); err == nil && len(got) > MaxReport {
+			if _, _, got, err := ParseReport(b, nil); err == nil && len(got) > MaxReport {
 				t.Fatal("report beyond its bound")
 			}
 			return

@@ -175,12 +175,13 @@ func TestReportRoundTrip(t *testing.T) {
 			}
 			return Arrival{Got: true, At: rapid.Uint32().Draw(t, "at")}
 		}), 1, MaxReport).Draw(t, "arrivals")
-		b, n := AppendReport(nil, base, want)
+		late := rapid.Uint16().Draw(t, "late")
+		b, n := AppendReport(nil, base, late, want)
 		if len(b) > MaxDatagram || n == 0 {
 			t.Fatalf("%d bytes for %d entries", len(b), n)
 		}
-		gotBase, got, err := ParseReport(b, nil)
-		if err != nil || gotBase != base {
+		gotBase, gotLate, got, err := ParseReport(b, nil)
+		if err != nil || gotBase != base || gotLate != late {
 			t.Fatal(gotBase, err)
 		}
 		if diff := cmp.Diff(want[:n], got); diff != "" {
