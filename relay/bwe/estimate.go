@@ -37,13 +37,12 @@ type Estimator struct {
 	held    int64     // departure from which on datagrams tell what the decrease did
 	cutAt   int64     // last decrease
 	lossy   bool
-	// cutQueue is the queue when the last decrease reached it, stubborn how many decreases in a row
-	// left it standing, fair what arrived before the first of them.
-	cutQueue float64
-	stubborn int
-	fair     float64
-	seen     int64 // last report
-	ready    bool
+	// cuts is how many decreases there were since the queue last drained, fair what used to
+	// arrive in better times.
+	cuts  int
+	fair  float64
+	seen  int64 // last report
+	ready bool
 }
 
 const (
@@ -64,12 +63,12 @@ const (
 	cutFloor          = 0.4
 	// leastDrain is the time in which a decrease shows in the queue.
 	leastDrain = 100e6
-	// stubbornCuts that leave the queue as it was make it somebody else's.
-	stubbornCuts = 2
+	// yieldAfter decreases that did not drain the queue, it is somebody else's.
+	yieldAfter = 3
+	// fairFor is how many seconds better times are remembered.
+	fairFor = 20
 	// relaxing is how fast a limit that has yielded comes back, per second.
 	relaxing = 0.5
-	// soon is how close decreases are that count as in a row.
-	soon = int64(time.Second)
 	// maxGrowth is the fastest growth per second, reached after long calm. A wrong guess
 	// costs a queue of queueLimit for a round trip.
 	slowGrowth, maxGrowth = 0.02, 0.6
@@ -105,6 +104,7 @@ func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 	dt := min(float64(now-e.seen), 100e6) / 1e9
 	e.seen = now
 	e.usual += (e.rate.mean() - e.usual) * min(dt, 1)
+	e.fair = max(e.fair*(1-dt/fairFor), e.usual)
 	e.relax(dt)
 	e.lossy = loss > shortLoss
 	e.decide(now, dt)
@@ -121,17 +121,14 @@ func (e *Estimator) relax(dt float64) {
 // that fills any queue would take the whole path: then the limit yields instead, and
 // what was given up is taken back.
 func (e *Estimator) cut(now int64) {
-	if e.queue > 0.8*e.cutQueue && e.newest-e.held < soon {
-		e.stubborn++
-	} else {
-		e.stubborn, e.fair = 0, e.rate.recent()
-	}
-	e.cutQueue, e.cutAt = e.queue, now
-	if e.stubborn >= stubbornCuts {
-		e.stubborn = 0
+	e.cuts++
+	e.cutAt = now
+	if e.cuts > yieldAfter {
+		e.cuts = 0
 		e.limit = min(1.4*e.queue, queueLimitMax)
-		e.cap = max(e.cap, 0.7*e.fair)
+		e.cap = max(e.cap, 0.5*e.fair)
 		e.settled = e.cap
+		e.held = now
 		return
 	}
 	e.settled = e.carried()
@@ -170,8 +167,8 @@ func (e *Estimator) decide(now int64, dt float64) {
 	} else {
 		e.over = 0
 	}
-	if e.newest <= e.cutAt {
-		e.cutQueue = max(e.cutQueue, e.queue) // what is reported was sent before the cut
+	if e.queue < queueLimit/2 {
+		e.cuts = 0 // it drained: the queue was ours
 	}
 	switch {
 	case e.over >= overReports && e.newest >= e.held:
@@ -189,7 +186,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 // calmQueue is the queue up to which the cap may grow.
 func (e *Estimator) calmQueue() float64 {
 	if e.limit > 2*queueLimit {
-		return 0.8 * e.limit
+		return 0.95 * e.limit
 	}
 	return e.limit / 2
 }
