@@ -136,7 +136,8 @@ type Down struct {
 	Stream string
 	Kind   relay.Kind
 	Mime   string
-	// MaxSpatial and MaxTemporal are the first choice of layer, see Subscriber.Select.
+	// MaxSpatial and MaxTemporal are the first choice of layer, see Subscriber.Select. Of
+	// audio, MaxTemporal 0 sends what is among the room's loudest, 1 everything.
 	MaxSpatial, MaxTemporal uint8
 	// Paused starts without packets, see Subscriber.Pause.
 	Paused bool

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/codec"
 	"maille/relay/layer"
 	"maille/relay/rewrite"
@@ -14,6 +15,11 @@ const (
 	// Outgoing numbers known for NACKs: one second of audio, two to three of video.
 	audioHistory = 64
 	videoHistory = 512
+
+	// audioPause is how long a track may send nothing before its next packet begins anew,
+	// without a gap in the numbers: after minutes of silence they may have wrapped. What
+	// was lost so long ago nobody asks for.
+	audioPause = 5 * 1e9 // nanoseconds
 )
 
 // forwarder decides which packets of a track one client gets, and with which numbers.
@@ -23,7 +29,8 @@ type forwarder struct {
 	selector *layer.Selector // nil for audio
 	numbers  *rewrite.Rewriter
 	want     layer.Want
-	resume   bool // audio: the next packet begins anew
+	resume   bool  // audio: the next packet begins anew
+	last     int64 // audio: when the last packet came
 }
 
 func newForwarder(d Down, now int64) forwarder {
@@ -58,9 +65,10 @@ func (f *forwarder) apply(now int64) {
 	}
 }
 
-// wants is what the subscriber needs from upstream, in whole encodings: links do not
-// tell yet which packets of an encoding they leave out (relay.Packet.Omitted), and a
-// gap left on purpose would look like loss.
+// wants is what the subscriber needs from upstream. Video is asked for in whole
+// encodings: it is not told yet which packets of one are left out (relay.Packet.Omitted),
+// and a gap left on purpose would look like loss. Audio has two layers, see
+// relay.LayerSet.
 func (f *forwarder) wants() relay.LayerSet {
 	switch {
 	case f.selector != nil:
@@ -68,7 +76,7 @@ func (f *forwarder) wants() relay.LayerSet {
 	case f.want.Paused:
 		return relay.NoLayers
 	}
-	return relay.Layer(0, 0)
+	return relay.UpTo(0, min(f.want.Temporal, audio.Silent))
 }
 
 // pass decides on one packet. Without ok it is dropped for why; pad then says that a
@@ -80,9 +88,12 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 			f.resume = true
 			return o, relay.DropMuted, false, false, false
 		}
-		if f.resume && len(p.Payload) > 0 {
-			f.numbers.Switch(p.Encoding)
-			f.resume = false
+		if len(p.Payload) > 0 {
+			if f.resume || p.Arrived-f.last > audioPause {
+				f.numbers.Switch(p.Encoding)
+				f.resume = false
+			}
+			f.last = p.Arrived
 		}
 	} else {
 		v := f.selector.Packet(p)

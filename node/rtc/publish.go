@@ -27,8 +27,9 @@ type uplink struct {
 	sections map[string]*upSection
 	readers  map[*reader]struct{}
 	ufrag    string
-	restarts []int64       // when the client restarted ICE, the last maxRestarts times
-	gapped   chan struct{} // a reader misses packets
+	restarts []int64              // when the client restarted ICE, the last maxRestarts times
+	early    map[string][]arrival // by mid: streams that pion told of before SetOffer adopted their section
+	gapped   chan struct{}        // a reader misses packets
 }
 
 // upSection is a sending m-line of the client's last offer.
@@ -47,7 +48,7 @@ type arrival struct {
 
 func (u *uplink) init() {
 	u.sections, u.readers = make(map[string]*upSection), make(map[*reader]struct{})
-	u.gapped = make(chan struct{}, 1)
+	u.early, u.gapped = make(map[string][]arrival), make(chan struct{}, 1)
 }
 
 // Expect announces a track that the client was told it may publish. If its m-line is
@@ -203,8 +204,9 @@ func (p *Peer) adopt(in *checked, terms map[string]terms) {
 			}
 			p.unpublish(s.mid)
 		}
-		p.up.sections[s.mid] = &upSection{section: s, terms: t}
+		p.up.sections[s.mid] = &upSection{section: s, terms: t, remote: p.up.early[s.mid]}
 	}
+	clear(p.up.early)
 	for mid := range p.up.sections {
 		if !seen[mid] {
 			p.unpublish(mid)
@@ -296,7 +298,9 @@ func (p *Peer) received(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 	defer p.mu.Unlock()
 	s := p.up.sections[t.Mid()]
 	switch a := (arrival{track, receiver}); {
-	case s == nil || p.closing():
+	case p.closing():
+	case s == nil:
+		p.up.early[t.Mid()] = append(p.up.early[t.Mid()], a)
 	case s.pub == nil:
 		s.remote = append(s.remote, a)
 	default:
