@@ -34,6 +34,9 @@ func (c *Client) handle(m *livekit.SignalResponse) error {
 	case *livekit.SignalResponse_Update:
 		c.mu.Lock()
 		for _, p := range m.Update.Participants {
+			if p.Identity == c.join.GetParticipant().GetIdentity() {
+				continue
+			}
 			if p.State == livekit.ParticipantInfo_DISCONNECTED {
 				delete(c.participants, p.Identity)
 			} else if old := c.participants[p.Identity]; old == nil || old.Sid != p.Sid || old.Version <= p.Version {

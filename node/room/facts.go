@@ -53,10 +53,22 @@ func (r *Room) tellAll(m func() *linkpb.RoomMessage) {
 	}
 }
 
-// greet sends the snapshot that starts (or restarts) the exchange with a node.
+// greet starts (or restarts) the exchange with a node: here is what I say, tell me
+// what you say. A greeting to a node that has not opened the room yet is lost; it will
+// greet in turn.
 func (r *Room) greet(p *peer) {
+	r.inform(p)
+	r.ask(p)
+}
+
+// inform sends a snapshot of what this node says; deltas follow from then on.
+func (r *Room) inform(p *peer) {
 	p.synced = true
 	r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Snapshot{Snapshot: r.ownFacts()}})
+}
+
+func (r *Room) ask(p *peer) {
+	r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}}})
 }
 
 // ownFacts is everything this node says.
@@ -111,24 +123,24 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 	case *linkpb.RoomMessage_Snapshot:
 		r.applyFacts(node, r.roster.Snapshot, b.Snapshot)
 		if !p.synced {
-			r.greet(p)
+			r.inform(p)
 		}
 	case *linkpb.RoomMessage_Delta:
 		if !r.roster.Knows(node) {
-			r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}}})
+			r.ask(p)
 			return
 		}
 		r.applyFacts(node, r.roster.Delta, b.Delta)
 	case *linkpb.RoomMessage_Digest:
 		if !r.roster.Matches(node, b.Digest) {
-			r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}}})
+			r.ask(p)
 		}
 	case *linkpb.RoomMessage_Want:
-		r.greet(p)
+		r.inform(p)
 	case *linkpb.RoomMessage_Data:
 		r.deliver(node, b.Data)
 	case *linkpb.RoomMessage_Levels:
-		r.speakers.heard(node, b.Levels)
+		r.heard(node, b.Levels)
 	case *linkpb.RoomMessage_Order:
 		r.obey(b.Order)
 	case *linkpb.RoomMessage_Bye:
