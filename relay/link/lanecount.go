@@ -22,11 +22,13 @@ type laneCount struct {
 	calm    int64   // since when the lanes carry much more than is asked of them
 	clear   int64   // when the path was last not congested
 	useless int64   // no growth before
+	pause   int64   // how long that was
 	before  outcome // of the lanes there were before the last growth
 	fewer   int     // how many they were
 	grew    bool    // the last change was growth
 	recent  [outcomes]tally
 	tallied int
+	pressed int // decisions since the last change that saw packets wait
 }
 
 // outcomes, one per decision, make the window over which loss and delivery are compared.
@@ -58,7 +60,7 @@ func (o outcome) harms(before outcome) bool {
 	gain := (o.arrived / o.seconds) / max(before.arrived/before.seconds, 1)
 	p := (o.lost + before.lost) / (o.sent() + before.sent())
 	chance := math.Sqrt(p * (1 - p) * (1/o.sent() + 1/before.sent()))
-	return gain < usefulGain && o.loss() > before.loss()+harmfulLoss+3*chance
+	return gain < usefulGain && o.loss() > harmfulTimes*before.loss()+harmfulLoss+3*chance
 }
 
 // laneState is what is known when a decision is due.
@@ -84,16 +86,18 @@ const (
 	// laneLoss is loss that binds a window; less is growth that overshot.
 	laneLoss = 0.0005
 	// More lanes were useful if they delivered usefulGain more; they did harm if they did
-	// not and lost harmfulLoss more, absolutely.
-	usefulGain  = 1.2
-	harmfulLoss = 0.02
+	// not and lost harmfulTimes as much and harmfulLoss.
+	usefulGain                = 1.2
+	harmfulTimes, harmfulLoss = 1.5, 0.02
 	// provenFrom is where lanes begin to weigh against others on the path.
 	provenFrom = 16
 	judgedFor  = int64(3 * time.Second)
 	// muchLoss is rarely random.
 	muchLoss = 0.08
-	// uselessFor is how long growth that did harm is not tried again.
-	uselessFor = int64(10 * time.Second)
+	// uselessMin is how long growth that did harm is not tried again; it doubles up to
+	// uselessMax. Short at first, because the judgement may have been wrong.
+	uselessMin = int64(2 * time.Second)
+	uselessMax = int64(30 * time.Second)
 	// calmFor is how long lanes must have been too many before some go.
 	calmFor   = int64(20 * time.Second)
 	calmRoom  = 3
@@ -116,7 +120,8 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 		c.clear = now
 		return c.to(now, max(st.want*3/4, c.least)), false
 	case waits && c.judging(now, st) && window.harms(c.before):
-		c.useless = now + uselessFor
+		c.pause = min(max(2*c.pause, uselessMin), uselessMax)
+		c.useless = now + c.pause
 		return c.to(now, c.fewer), true
 	case waits && !st.congested && st.lanes >= st.want && st.want < c.most && now >= c.useless && c.growable(now, st):
 		c.to(now, st.want)
@@ -133,8 +138,8 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 // wait for want of lanes.
 func (c *laneCount) observe(now int64, st laneState) (waits bool) {
 	waits = st.waited >= laneWait && st.blocked >= laneBlocked
-	if !waits {
-		c.since = now
+	if c.pressed++; !waits {
+		c.since, c.pressed = now, 0
 	}
 	if st.loss > laneLoss {
 		c.lossy = now
@@ -155,7 +160,7 @@ func (c *laneCount) judging(now int64, st laneState) bool {
 }
 
 func (c *laneCount) to(now int64, want int) int {
-	c.changed, c.grew, c.tallied = now, false, 0
+	c.changed, c.grew, c.tallied, c.pressed = now, false, 0, 0
 	return want
 }
 
@@ -175,7 +180,7 @@ func (c *laneCount) tally(t tally) outcome {
 // a few lanes, and where much is lost, the last growth must have shown that it did no
 // harm: new lanes start faster than they go on, and what that costs must be over.
 func (c *laneCount) growable(now int64, st laneState) bool {
-	if c.tallied < outcomes && st.want >= provenFrom || c.tallied < 2*outcomes && st.loss > muchLoss {
+	if c.tallied < outcomes && st.want >= provenFrom || c.pressed < 2*outcomes && st.loss > muchLoss {
 		return false
 	}
 	return now-c.lossy < int64(time.Second) || now-c.since > int64(500*time.Millisecond)
