@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"maille/mesh/view"
+	"maille/node/obs"
 	"maille/node/room"
 	adminpb "maille/proto/admin"
 	meshpb "maille/proto/mesh"
@@ -44,9 +45,16 @@ func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.Status
 		}
 	}
 	rtts := make(map[string]float64)
-	for _, s := range n.links.Sessions() {
-		l := linkStatus(n.self.Name, s)
-		rtts[s.Peer()] = l.RttMs
+	totals := n.meters.totals()
+	for _, m := range v.Nodes {
+		if m.Name == n.self.Name || m.State == view.Left {
+			continue
+		}
+		l := &adminpb.LinkStatus{Node: n.self.Name, Peer: m.Name}
+		if s := n.links.Session(m.Name); s != nil {
+			fillLink(l, s.Stats(), totals)
+		}
+		rtts[m.Name] = l.RttMs
 		out.Links = append(out.Links, l)
 	}
 	for _, m := range v.Nodes {
@@ -79,26 +87,28 @@ func nodeStatus(m view.Node, role string, rtt float64, now time.Time) *adminpb.N
 	}
 }
 
-func linkStatus(self string, s *link.Session) *adminpb.LinkStatus {
-	st := s.Stats()
-	out := &adminpb.LinkStatus{
-		Node: self, Peer: s.Peer(), Up: true, RttMs: float64(st.RTT) / float64(time.Millisecond), Lanes: uint32(st.Lanes),
-		PacketsOut: st.Sent.Packets, PacketsIn: st.Received.Packets, BytesOut: st.Sent.Bytes, BytesIn: st.Received.Bytes,
-		RepairsAsked: st.Asked, Drops: st.Drops,
-	}
-	if sent := st.Arrived + st.Lost; sent > 0 {
-		out.Loss = float64(st.Lost) / float64(sent)
-	}
+// fillLink describes a session. What streams count and take with them when they end
+// comes from the totals, which are up to two seconds behind.
+func fillLink(l *adminpb.LinkStatus, st link.Stats, totals map[obs.Key]obs.Counts) {
+	const bits = 8
+	l.Up = true
+	l.RttMs, l.QueueMs = ms(st.RTT), ms(st.Queue)
+	l.Loss, l.Lanes, l.EstimateBps = st.Loss, uint32(st.Lanes), st.Cap*bits
+	l.PacketsOut, l.BytesOut = st.Sent.Packets, st.Sent.Bytes
+	l.PacketsIn, l.BytesIn = st.Received.Packets, st.Received.Bytes
+	l.RepairsAsked, l.Drops = st.Asked, st.Drops
+	l.RepairsAnswered = totals[obs.Key{Where: obs.LinkOut, Peer: l.Peer}].Repaired
+	l.Lost = totals[obs.Key{Where: obs.LinkIn, Peer: l.Peer}].Lost
 	for _, t := range st.Streams {
 		if t.Outgoing {
-			out.StreamsOut++
-			out.RepairsAnswered += t.Repaired
+			l.StreamsOut++
 		} else {
-			out.StreamsIn++
+			l.StreamsIn++
 		}
 	}
-	return out
 }
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (n *Node) roomStatus(r *meshpb.Room) *adminpb.RoomStatus {
 	out := &adminpb.RoomStatus{Name: r.Name, Sid: r.Sid, Epoch: r.Epoch, CreatedMs: r.CreatedMs}
@@ -195,7 +205,7 @@ func (n *Node) showRoom(r *room.Room) *adminpb.NodeRoom {
 			}
 			t.Crossings = append(t.Crossings, &adminpb.CrossingStatus{
 				Peer: s.Peer(), Direction: direction, Layers: room.Layers(st.Layers),
-				Packets: st.Packets, Bytes: st.Bytes, Lost: st.Lost, Transport: "quic",
+				Packets: st.Packets, Bytes: st.Bytes, Lost: st.Lost, Repaired: st.Repaired, Shed: st.Shed, Transport: "quic",
 			})
 		}
 	}

@@ -47,9 +47,6 @@ func (n *Node) openOps() error {
 		return err
 	}
 	n.opsAddr = ln
-	if n.meters, err = newMeters(n); err != nil {
-		return err
-	}
 	n.opsGRPC = grpc.NewServer()
 	adminpb.RegisterAdminServer(n.opsGRPC, &admin{n: n})
 	mux := http.NewServeMux()

@@ -28,27 +28,37 @@ type meters struct {
 	ledger obs.Ledger
 }
 
-func newMeters(n *Node) (*meters, error) {
+// openMeters comes before the first port that asks for numbers.
+func (n *Node) openMeters() (err error) {
 	m := &meters{n: n}
 	m.rooms.Store(new(obs.Rooms))
-	var err error
 	m.metrics, err = obs.New(obs.Config{
 		Node: n.self.Name, Region: n.self.Region, Version: n.self.Version,
 		Sources: obs.Sources{
 			Rooms: func() obs.Rooms { return *m.rooms.Load() },
 			Links: m.links, Totals: m.totals, Raft: m.raft, Gossip: m.gossip,
-			Sessions: n.signal.Sessions,
+			Sessions: func() int { return n.signal.Sessions() },
 		},
 	})
-	return m, err
+	if err == nil {
+		n.meters = m
+	}
+	return err
 }
 
-// watchLeaders counts changes of leader until ctx ends.
+// watchLeaders counts and tells changes of leader until ctx ends.
 func (m *meters) watchLeaders(ctx context.Context) {
-	last := ""
+	last, led := "", false
 	for {
 		changes := m.n.raft.Changes()
-		if now := m.n.raft.Leader(); now != "" && now != last {
+		now := m.n.raft.Leader()
+		switch {
+		case now == "" && led:
+			m.n.log.Warn("raft has no leader; meetings and known rooms go on")
+		case now != "" && (now != last || !led):
+			m.n.log.Info("raft leader", "leader", now)
+		}
+		if led = now != ""; led && now != last {
 			last = now
 			m.leaders.Add(1)
 		}

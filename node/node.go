@@ -119,7 +119,7 @@ func New(o Options) (*Node, error) {
 // open builds the planes bottom up: cluster port, Raft, media, links, gossip, and
 // last the doors that clients and operators come through.
 func (n *Node) open() error {
-	for _, step := range []func() error{n.openCluster, n.openMedia, n.openGossip, n.openPlacement, n.openClients, n.openOps} {
+	for _, step := range []func() error{n.openCluster, n.openMedia, n.openGossip, n.openMeters, n.openPlacement, n.openClients, n.openOps} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -394,7 +394,7 @@ func (n *Node) Close() error {
 			errs = append(errs, n.mux.Close())
 		}
 		n.wg.Wait()
-		if n.meters != nil && n.meters.metrics != nil {
+		if n.meters != nil {
 			errs = append(errs, n.meters.metrics.Close())
 		}
 	})

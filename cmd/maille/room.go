@@ -80,17 +80,39 @@ func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	return table(w, "CROSSING TRACK PERSON LAYERS PACKETS BYTES LOST", func(row func(...any)) {
+	return table(w, "CROSSING TRACK PERSON LAYERS PACKETS BYTES SHED REPAIRED LOST", func(row func(...any)) {
+		arrived := arrivals(s)
 		for _, n := range s.Nodes {
 			for _, t := range n.Tracks {
 				for _, c := range t.Crossings {
-					if c.Direction == "out" {
-						row(n.Node+"->"+c.Peer, t.Sid, t.Identity, c.Layers, c.Packets, humanize.Bytes(c.Bytes), c.Lost)
+					if c.Direction != "out" {
+						continue
 					}
+					var repaired, lost any = "-", "-" // the receiving node did not say
+					if in := arrived[[3]string{n.Node, c.Peer, t.Sid}]; in != nil {
+						repaired, lost = in.Repaired, in.Lost
+					}
+					row(n.Node+"->"+c.Peer, t.Sid, t.Identity, c.Layers, c.Packets, humanize.Bytes(c.Bytes), c.Shed, repaired, lost)
 				}
 			}
 		}
 	})
+}
+
+// arrivals finds the receiving end of each crossing, by sender, receiver and track:
+// only it knows what was lost.
+func arrivals(s *adminpb.RoomShowResponse) map[[3]string]*adminpb.CrossingStatus {
+	out := make(map[[3]string]*adminpb.CrossingStatus)
+	for _, n := range s.Nodes {
+		for _, t := range n.Tracks {
+			for _, c := range t.Crossings {
+				if c.Direction == "in" {
+					out[[3]string{c.Peer, n.Node, t.Sid}] = c
+				}
+			}
+		}
+	}
+	return out
 }
 
 // drops writes counters for people, by name.

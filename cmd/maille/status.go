@@ -68,7 +68,7 @@ func printStatus(w io.Writer, s *adminpb.StatusResponse) error {
 			if n.Stale {
 				state += " (unseen)"
 			}
-			row(n.Name, n.Region, state, n.Raft, n.Rooms, n.Participants, n.Tracks, rtt(n.RttMs), time.Duration(n.UptimeMs*int64(time.Millisecond)).Round(time.Second), n.Signal)
+			row(n.Name, n.Region, state, n.Raft, n.Rooms, n.Participants, n.Tracks, rtt(n.RttMs), uptime(n.UptimeMs), n.Signal)
 		}
 	})
 	if err != nil {
@@ -89,16 +89,41 @@ func printStatus(w io.Writer, s *adminpb.StatusResponse) error {
 		fmt.Fprintln(w, "no links")
 		return nil
 	}
-	return table(w, "LINK STATE RTT LOSS LANES OUT IN STREAMS-OUT STREAMS-IN DROPS", func(row func(...any)) {
+	return printLinks(w, s)
+}
+
+// printLinks writes a row a link; where a cell holds a pair it is out/in.
+func printLinks(w io.Writer, s *adminpb.StatusResponse) error {
+	fmt.Fprintf(w, "links of %s, pairs are out/in\n", s.Self)
+	err := table(w, "PEER RTT LOSS QUEUE MBIT/S LANES STREAMS BYTES REPAIRS LOST", func(row func(...any)) {
 		for _, l := range s.Links {
-			state := "up"
 			if !l.Up {
-				state = "down"
+				row(l.Peer, "DOWN", "-", "-", "-", "-", "-", "-", "-", "-")
+				continue
 			}
-			row(l.Node+"->"+l.Peer, state, rtt(l.RttMs), fmt.Sprintf("%.2f%%", l.Loss*100), l.Lanes,
-				humanize.Bytes(l.BytesOut), humanize.Bytes(l.BytesIn), l.StreamsOut, l.StreamsIn, drops(l.Drops))
+			row(l.Peer, rtt(l.RttMs), fmt.Sprintf("%.2f%%", l.Loss*100), fmt.Sprintf("%.1fms", l.QueueMs), estimate(l), l.Lanes,
+				fmt.Sprintf("%d/%d", l.StreamsOut, l.StreamsIn),
+				humanize.Bytes(l.BytesOut)+"/"+humanize.Bytes(l.BytesIn),
+				fmt.Sprintf("%d/%d", l.RepairsAnswered, l.RepairsAsked), l.Lost)
 		}
 	})
+	for _, l := range s.Links {
+		if len(l.Drops) > 0 {
+			fmt.Fprintf(w, "  dropped on the way to or from %s: %s\n", l.Peer, drops(l.Drops))
+		}
+	}
+	return err
+}
+
+// estimate is what the path carries, and what is asked of it if that is known.
+func estimate(l *adminpb.LinkStatus) string {
+	switch {
+	case l.EstimateBps == 0:
+		return "no limit"
+	case l.DemandBps == 0:
+		return fmt.Sprintf("%.1f", l.EstimateBps/1e6)
+	}
+	return fmt.Sprintf("%.1f of %.1f", l.EstimateBps/1e6, l.DemandBps/1e6)
 }
 
 func serving(r *adminpb.RoomStatus) string {
@@ -114,4 +139,16 @@ func rtt(ms float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.1fms", ms)
+}
+
+// uptime keeps the two largest units.
+func uptime(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	switch {
+	case d >= 24*time.Hour:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return d.Round(time.Second).String()
 }

@@ -33,7 +33,7 @@ func hcLogger(l *slog.Logger) hclog.Logger {
 // routine lines are part of every start, election and catching up, by how they begin.
 var routine = []string{
 	"no known peers", "initial configuration", "heartbeat timeout reached", "Election timeout reached",
-	"pre-vote", "entering candidate state", "duplicate requestVote", "rejecting ", "added peer", "removed peer", "updating peer",
+	"pre-vote", "entering ", "election won", "duplicate requestVote", "rejecting ", "added peer", "removed peer", "updating peer",
 	"pipelining replication", "aborting pipeline", "failed to start pipeline", "failed to pipeline", "appendEntries rejected",
 	"failed to get previous log", "previous log term mis-match", "clearing log suffix", "skipping application of old log",
 	// The far end of a connection went away; its own log says why.

@@ -46,7 +46,8 @@ func TestBridgeLevels(t *testing.T) {
 		"no known peers, aborting election":                "",
 		"pre-vote successful, starting election":           "",
 		"failed to decode incoming command":                "",
-		"election won":                                     "INFO",
+		"election won":                                     "",
+		"removed ourself, transitioning to follower":       "INFO",
 		"failed to contact quorum of nodes, stepping down": "WARN",
 		"failed to append to logs":                         "ERROR",
 	} {

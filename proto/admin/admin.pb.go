@@ -443,14 +443,15 @@ func (x *Serving) GetNodes() []string {
 	return nil
 }
 
-// One link as this node measures it.
+// One link as this node measures it; a peer that gossip knows and no link reaches has
+// up false and nothing else.
 type LinkStatus struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Node            string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Peer            string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
 	Up              bool                   `protobuf:"varint,3,opt,name=up,proto3" json:"up,omitempty"`
 	RttMs           float64                `protobuf:"fixed64,4,opt,name=rtt_ms,json=rttMs,proto3" json:"rtt_ms,omitempty"`
-	Loss            float64                `protobuf:"fixed64,5,opt,name=loss,proto3" json:"loss,omitempty"`
+	Loss            float64                `protobuf:"fixed64,5,opt,name=loss,proto3" json:"loss,omitempty"` // share of datagrams sent and lost over the last few hundred
 	Lanes           uint32                 `protobuf:"varint,6,opt,name=lanes,proto3" json:"lanes,omitempty"`
 	PacketsOut      uint64                 `protobuf:"varint,7,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
 	PacketsIn       uint64                 `protobuf:"varint,8,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
@@ -459,12 +460,13 @@ type LinkStatus struct {
 	Drops           map[string]uint64      `protobuf:"bytes,11,rep,name=drops,proto3" json:"drops,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	StreamsOut      uint32                 `protobuf:"varint,12,opt,name=streams_out,json=streamsOut,proto3" json:"streams_out,omitempty"`
 	StreamsIn       uint32                 `protobuf:"varint,13,opt,name=streams_in,json=streamsIn,proto3" json:"streams_in,omitempty"`
-	EstimateBps     float64                `protobuf:"fixed64,14,opt,name=estimate_bps,json=estimateBps,proto3" json:"estimate_bps,omitempty"`
-	DemandBps       float64                `protobuf:"fixed64,15,opt,name=demand_bps,json=demandBps,proto3" json:"demand_bps,omitempty"`
+	EstimateBps     float64                `protobuf:"fixed64,14,opt,name=estimate_bps,json=estimateBps,proto3" json:"estimate_bps,omitempty"` // what the path carries; 0 while nothing limits it
+	DemandBps       float64                `protobuf:"fixed64,15,opt,name=demand_bps,json=demandBps,proto3" json:"demand_bps,omitempty"`       // what is asked of it; 0 when not known
 	QueueMs         float64                `protobuf:"fixed64,16,opt,name=queue_ms,json=queueMs,proto3" json:"queue_ms,omitempty"`
 	RepairsAsked    uint64                 `protobuf:"varint,17,opt,name=repairs_asked,json=repairsAsked,proto3" json:"repairs_asked,omitempty"`
 	RepairsAnswered uint64                 `protobuf:"varint,18,opt,name=repairs_answered,json=repairsAnswered,proto3" json:"repairs_answered,omitempty"`
 	RepairsLate     uint64                 `protobuf:"varint,19,opt,name=repairs_late,json=repairsLate,proto3" json:"repairs_late,omitempty"`
+	Lost            uint64                 `protobuf:"varint,20,opt,name=lost,proto3" json:"lost,omitempty"` // packets that came neither at first nor on request
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -628,6 +630,13 @@ func (x *LinkStatus) GetRepairsAnswered() uint64 {
 func (x *LinkStatus) GetRepairsLate() uint64 {
 	if x != nil {
 		return x.RepairsLate
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
 	}
 	return 0
 }
@@ -1115,6 +1124,8 @@ type CrossingStatus struct {
 	Bytes         uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Lost          uint64                 `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`
 	Transport     string                 `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"` // quic
+	Repaired      uint64                 `protobuf:"varint,8,opt,name=repaired,proto3" json:"repaired,omitempty"`  // in: came on request; out: sent again
+	Shed          uint64                 `protobuf:"varint,9,opt,name=shed,proto3" json:"shed,omitempty"`          // out: dropped before sending, for want of capacity
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1209,20 @@ func (x *CrossingStatus) GetTransport() string {
 	return ""
 }
 
+func (x *CrossingStatus) GetRepaired() uint64 {
+	if x != nil {
+		return x.Repaired
+	}
+	return 0
+}
+
+func (x *CrossingStatus) GetShed() uint64 {
+	if x != nil {
+		return x.Shed
+	}
+	return 0
+}
+
 var File_admin_admin_proto protoreflect.FileDescriptor
 
 const file_admin_admin_proto_rawDesc = "" +
@@ -1241,7 +1266,7 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\fparticipants\x18\x06 \x01(\rR\fparticipants\"7\n" +
 	"\aServing\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x14\n" +
-	"\x05nodes\x18\x02 \x03(\tR\x05nodes\"\x82\x05\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\"\x96\x05\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
@@ -1268,7 +1293,8 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\bqueue_ms\x18\x10 \x01(\x01R\aqueueMs\x12#\n" +
 	"\rrepairs_asked\x18\x11 \x01(\x04R\frepairsAsked\x12)\n" +
 	"\x10repairs_answered\x18\x12 \x01(\x04R\x0frepairsAnswered\x12!\n" +
-	"\frepairs_late\x18\x13 \x01(\x04R\vrepairsLate\x1a8\n" +
+	"\frepairs_late\x18\x13 \x01(\x04R\vrepairsLate\x12\x12\n" +
+	"\x04lost\x18\x14 \x01(\x04R\x04lost\x1a8\n" +
 	"\n" +
 	"DropsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1318,7 +1344,7 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04lost\x18\x04 \x01(\x04R\x04lost\x12\x1c\n" +
-	"\tkeyframes\x18\x05 \x01(\x04R\tkeyframes\"\xbc\x01\n" +
+	"\tkeyframes\x18\x05 \x01(\x04R\tkeyframes\"\xec\x01\n" +
 	"\x0eCrossingStatus\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x1c\n" +
 	"\tdirection\x18\x02 \x01(\tR\tdirection\x12\x16\n" +
@@ -1326,7 +1352,9 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\apackets\x18\x04 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x12\n" +
 	"\x04lost\x18\x06 \x01(\x04R\x04lost\x12\x1c\n" +
-	"\ttransport\x18\a \x01(\tR\ttransport2\x97\x01\n" +
+	"\ttransport\x18\a \x01(\tR\ttransport\x12\x1a\n" +
+	"\brepaired\x18\b \x01(\x04R\brepaired\x12\x12\n" +
+	"\x04shed\x18\t \x01(\x04R\x04shed2\x97\x01\n" +
 	"\x05Admin\x12C\n" +
 	"\x06Status\x12\x1b.maille.admin.StatusRequest\x1a\x1c.maille.admin.StatusResponse\x12I\n" +
 	"\bRoomShow\x12\x1d.maille.admin.RoomShowRequest\x1a\x1e.maille.admin.RoomShowResponseB\x1cZ\x1amaille/proto/admin;adminpbb\x06proto3"

@@ -102,7 +102,7 @@ func (s *Session) end(err error) { s.cancel(err) }
 
 // run owns the session from Up to Down.
 func (s *Session) run() {
-	s.e.log.Info("link up", "peer", s.peer, "addr", s.remote)
+	s.e.log.Debug("link up", "peer", s.peer, "addr", s.remote)
 	s.e.cfg.Handler.Up(s)
 	for _, f := range []func(){
 		s.readControl, s.writeControl, s.acceptChannels, s.upkeep, s.bundle,
@@ -130,7 +130,7 @@ func (s *Session) run() {
 	s.joiner.Lock()
 	s.joiner.Reset()
 	s.joiner.Unlock()
-	s.e.log.Info("link down", "peer", s.peer, "err", err)
+	s.e.log.Debug("link down", "peer", s.peer, "err", err)
 	s.e.cfg.Handler.Down(s, err)
 	s.e.discharge(s)
 }
