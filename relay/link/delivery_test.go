@@ -185,7 +185,7 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 		})
 	}
 	path := p.path(p.a.host.addr.String(), p.b.host.addr.String())
-	before := path.sentBytes
+	_, before := path.counts()
 	for relay.Now() < stop {
 		at := time.Duration(relay.Now() - start)
 		if during != nil {
@@ -199,7 +199,8 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 	wg.Wait()
 	pass(2 * time.Second)
 	x.a, x.b = sa.Stats(), sb.Stats()
-	x.dropped, x.pathBytes, x.seconds = path.dropped, path.sentBytes-before, (time.Duration(stop - start)).Seconds()
+	dropped, bytes := path.counts()
+	x.dropped, x.pathBytes, x.seconds = dropped, bytes-before, (time.Duration(stop - start)).Seconds()
 	for i := range origins {
 		origins[i].Close()
 		heres[i].Close()

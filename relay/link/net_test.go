@@ -135,6 +135,13 @@ func (n *network) carry(p *path) {
 	}
 }
 
+// counts returns the packets dropped and the bytes that passed, headers included.
+func (p *path) counts() (dropped, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped, p.sentBytes
+}
+
 // backlog is how long a packet would wait at the bottleneck now.
 func (p *path) backlog() time.Duration {
 	p.mu.Lock()
