@@ -34,6 +34,7 @@ type encoding struct {
 	mu     sync.Mutex // guards all below
 	ring   *ring.Ring // nil until the first packet, and after the track's end
 	gop    group
+	cost   keyframeCost
 	asked  *climbs // nil until the first miss
 	closed bool
 }
@@ -76,6 +77,7 @@ func (e *encoding) put(p *relay.Packet, size int) ring.Verdict {
 	}
 	verdict := e.ring.Put(p)
 	if verdict == ring.Fresh || verdict == ring.Filled {
+		e.cost.note(p)
 		if e.gop.note(p, verdict == ring.Fresh) {
 			e.keyframes.Add(1)
 		}

@@ -15,6 +15,11 @@ func (t *Track) SetSource(s relay.Source) {
 	t.tell()
 }
 
+// demandLinger is how long layers that nobody wants any more are still asked for, in
+// nanoseconds: people flip between views and sizes, and each return would otherwise
+// cost a keyframe and its wait. More is always asked for at once.
+const demandLinger = 1500 * 1e6
+
 // tell brings the source up to date. The source is called without mu, by one
 // goroutine at a time, so that it hears the newest demand last.
 func (t *Track) tell() {
@@ -24,14 +29,37 @@ func (t *Track) tell() {
 		return
 	}
 	t.telling = true
-	for t.source != nil && (t.fresh || t.told != t.Demand()) {
-		source, demand := t.source, t.Demand()
-		t.told, t.fresh = demand, false
+	for t.source != nil {
+		next := t.asking()
+		if !t.fresh && next == t.told {
+			break
+		}
+		source := t.source
+		t.told, t.fresh = next, false
 		t.mu.Unlock()
-		source.Demand(demand)
+		source.Demand(next)
 		t.mu.Lock()
 	}
 	t.telling = false
+}
+
+// asking is what the source should be told now; the caller holds mu. Less is told once
+// it was true for demandLinger: a packet that comes then tells it (see Push), and
+// while none comes nothing is lost by asking.
+func (t *Track) asking() relay.LayerSet {
+	want := t.Demand()
+	if t.fresh || t.closed || t.told&^want == 0 {
+		t.lowerAt.Store(never)
+		return want
+	}
+	now := t.now()
+	if at := t.lowerAt.Load(); at == never {
+		t.lowerAt.Store(now + demandLinger)
+	} else if now >= at {
+		t.lowerAt.Store(never)
+		return want
+	}
+	return t.told | want
 }
 
 // Resend asks upstream for packets that Lookup did not find. What is not missing is
@@ -60,12 +88,23 @@ func (t *Track) keyframe(spatial uint8) {
 	if source == nil {
 		t.budget.remember(spatial)
 	}
-	send := source != nil && t.budget.request(now, spatial)
+	send := source != nil && t.budget.request(now, spatial, t.keyframeGap(spatial))
 	t.keyframeDue.Store(t.budget.next())
 	t.mu.Unlock()
 	if send {
 		source.Keyframe(spatial)
 	}
+}
+
+// keyframeGap is the least time between two keyframes of a layer.
+func (t *Track) keyframeGap(spatial uint8) int64 {
+	e := &t.encodings[spatial]
+	if e.packets.Load() == 0 {
+		e = &t.encodings[0] // SVC: all layers in one stream
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cost.gap()
 }
 
 // served notes that a keyframe of the layer came.

@@ -18,11 +18,44 @@ func TestDemandIsTheUnion(t *testing.T) {
 	track.SetSource(src)
 	a.Want(relay.NoLayers)
 	a.Want(relay.NoLayers)
-	b.Detach()
 	equal(t, "first source", first.demands,
 		[]relay.LayerSet{relay.NoLayers, relay.UpTo(0, 1), relay.UpTo(0, 1) | relay.UpTo(1, 0)})
-	equal(t, "its successor", src.demands,
-		[]relay.LayerSet{relay.UpTo(0, 1) | relay.UpTo(1, 0), relay.UpTo(1, 0), relay.NoLayers})
+	equal(t, "its successor", src.demands, []relay.LayerSet{relay.UpTo(0, 1) | relay.UpTo(1, 0)})
+}
+
+// More is asked for at once, less only when it stayed less for a while.
+func TestDemandFallsLate(t *testing.T) {
+	now := int64(1e9)
+	track := newTrack(t, WithClock(func() int64 { return now }))
+	src := &source{}
+	track.SetSource(src)
+	tap := track.Attach(&sink{}, relay.Spatial(2))
+	seq := uint16(0)
+	arrive := func() {
+		seq++
+		track.Push(packet(seq, func(p *relay.Packet) { p.Arrived = now }))
+	}
+	last := func() relay.LayerSet { return src.demands[len(src.demands)-1] }
+	tap.Want(relay.Spatial(0))
+	arrive()
+	equal(t, "just after", last(), relay.Spatial(2)|relay.Spatial(0))
+	now += demandLinger / 2
+	tap.Want(relay.Spatial(2)) // flips back
+	arrive()
+	equal(t, "after flipping back", last(), relay.Spatial(2)|relay.Spatial(0))
+	now += demandLinger
+	arrive()
+	equal(t, "the small one is let go", last(), relay.Spatial(2))
+	n := len(src.demands)
+	tap.Want(relay.NoLayers)
+	now += demandLinger - 1
+	arrive()
+	equal(t, "not yet", len(src.demands), n)
+	now++
+	arrive()
+	equal(t, "nobody watches", last(), relay.NoLayers)
+	tap.Want(relay.Spatial(1))
+	equal(t, "someone does", last(), relay.Spatial(1))
 }
 
 // A source may change the demand while it is being told: it hears the newest last.
@@ -31,12 +64,52 @@ func TestSourceActsWithinDemand(t *testing.T) {
 	tap := track.Attach(&sink{}, relay.Spatial(2))
 	src := &source{}
 	src.onDemand = func(d relay.LayerSet) {
-		if d.HasSpatial(2) {
-			tap.Want(relay.Spatial(0))
+		if d == relay.Spatial(2) {
+			tap.Want(relay.Spatial(2) | relay.Spatial(0))
 		}
 	}
 	track.SetSource(src)
-	equal(t, "demands", src.demands, []relay.LayerSet{relay.Spatial(2), relay.Spatial(0)})
+	equal(t, "demands", src.demands, []relay.LayerSet{relay.Spatial(2), relay.Spatial(2) | relay.Spatial(0)})
+}
+
+// A layer whose keyframes are large for its bitrate gets fewer of them.
+func TestKeyframesTakeAShareOfTheBitrate(t *testing.T) {
+	now := int64(1e9)
+	track := newTrack(t, WithClock(func() int64 { return now }))
+	src := &source{}
+	track.SetSource(src)
+	tap := track.Attach(&sink{}, relay.AllLayers)
+	seq, key := uint16(0), false
+	keyBytes, all := 0, 0
+	for i := range 3000 { // 60 s at 50 packets/s, a request with each
+		seq++
+		key = len(src.keyframes) > 0
+		src.keyframes = nil
+		for n := range 20 {
+			if n > 0 && !key {
+				break
+			}
+			track.Push(packet(seq, func(p *relay.Packet) {
+				p.Arrived, p.Keyframe, p.Timestamp = now, key, uint32(i)*1800
+				p.Payload = p.Buffer()[12:1012]
+				if key && i > 500 {
+					keyBytes += len(p.Payload)
+				}
+				if i > 500 {
+					all += len(p.Payload)
+				}
+			}))
+			if key && n < 19 {
+				seq++
+			}
+		}
+		tap.Keyframe(0)
+		now += 20 * 1e6
+	}
+	share := float64(keyBytes) / float64(all)
+	if share > keyframeShare*1.2 || share < keyframeShare/2 {
+		t.Fatalf("keyframes take %.0f %% of the bitrate, want about %.0f %%", share*100, keyframeShare*100)
+	}
 }
 
 func TestKeyframeRequestsBecomeOne(t *testing.T) {
@@ -115,7 +188,7 @@ func TestKeyframeBudget(t *testing.T) {
 			}
 			switch rapid.IntRange(0, 2).Draw(t, "event") {
 			case 0:
-				if open = true; b.request(now, 1) {
+				if open = true; b.request(now, 1, keyframeWindow) {
 					sent()
 				}
 			case 1:

@@ -38,6 +38,7 @@ type Track struct {
 	drops     relay.Drops
 
 	keyframeDue atomic.Int64 // when a remembered keyframe request falls due
+	lowerAt     atomic.Int64 // when the source is told to send less
 
 	mu      sync.Mutex // guards all below and every write of taps and demand
 	source  relay.Source
@@ -76,6 +77,7 @@ func New(id relay.TrackID, kind relay.Kind, mime string, options ...Option) *Tra
 	}
 	t.taps.Store(new([]*Tap))
 	t.keyframeDue.Store(never)
+	t.lowerAt.Store(never)
 	return t
 }
 
@@ -106,6 +108,9 @@ func (t *Track) Push(p *relay.Packet) {
 	e.turn.Unlock()
 	if fresh && p.Arrived >= t.keyframeDue.Load() {
 		t.sendDue(p.Arrived)
+	}
+	if p.Arrived >= t.lowerAt.Load() {
+		t.tell()
 	}
 }
 
