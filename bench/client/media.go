@@ -34,6 +34,7 @@ type Published struct {
 	ridID   uint8
 	mid     string
 	want    [3]atomic.Bool // a keyframe is due
+	level   atomic.Uint32  // of audio, -dBov
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
@@ -71,9 +72,11 @@ func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*P
 	return p, nil
 }
 
-// PublishAudio sends opus-sized packets every 20 ms at the level (-dBov), until Stop.
+// PublishAudio sends opus-sized packets every 20 ms at the level (-dBov), until Stop. As
+// in speech the level drops for a moment now and then.
 func (c *Client) PublishAudio(ctx context.Context, level uint8) (*Published, error) {
 	p := &Published{c: c}
+	p.SetLevel(level)
 	cid := fmt.Sprintf("audio-%p", p)
 	t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, cid, "camera")
 	if err != nil {
@@ -85,9 +88,12 @@ func (c *Client) PublishAudio(ctx context.Context, level uint8) (*Published, err
 	}); err != nil {
 		return nil, err
 	}
-	p.start(func(int) { p.audio(level) })
+	p.start(func(int) { p.audio() })
 	return p, nil
 }
+
+// SetLevel changes the level of audio, in -dBov (0 loudest, 127 silence).
+func (p *Published) SetLevel(level uint8) { p.level.Store(uint32(level)) }
 
 func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest) error {
 	reply := make(chan *livekit.TrackInfo, 1)
