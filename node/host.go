@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"maille/node/signal"
 	"maille/placement"
 	meshpb "maille/proto/mesh"
@@ -65,7 +67,10 @@ func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assi
 func (n *Node) Validate(context.Context, *signal.Join) error { return nil }
 
 func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (placement.Assignment, error) {
-	settings := &meshpb.RoomSettings{EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS}
+	settings := &meshpb.RoomSettings{
+		EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS,
+		Loudest: proto.Uint32(n.cfg.Room.Loudest),
+	}
 	if c, err := j.Claims.RoomConfiguration(); err == nil && c != nil {
 		if c.EmptyTimeout > 0 {
 			settings.EmptyTimeoutS = c.EmptyTimeout

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"maille/relay/audio"
 )
 
 // Config is everything an operator sets on one node. Start from Default.
@@ -76,6 +78,8 @@ type Room struct {
 	DepartureTimeoutS uint32 `yaml:"departure_timeout_s"`
 	// MaxParticipants bounds a room; 0 is no bound.
 	MaxParticipants uint32 `yaml:"max_participants"`
+	// Loudest is how many of the loudest speakers are heard at once; 0 is all.
+	Loudest uint32 `yaml:"loudest"`
 }
 
 // Values of WithoutQuorum.
@@ -94,7 +98,7 @@ func Default() Config {
 		Ports:    Ports{Signal: 7880, MediaTCP: 7881, MediaUDP: 7882, Link: 7883, Cluster: 7884, Gossip: 7946},
 		Admin:    "127.0.0.1:6789",
 		// LiveKit's timeouts.
-		Room:          Room{EmptyTimeoutS: 300, DepartureTimeoutS: 20},
+		Room:          Room{EmptyTimeoutS: 300, DepartureTimeoutS: 20, Loudest: audio.Default},
 		WithoutQuorum: Serve,
 		LogLevel:      "info",
 	}

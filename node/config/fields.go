@@ -84,6 +84,8 @@ var fields = []Field{
 		Doc: "How long a room lives after the last one left, in seconds."},
 	{Key: "room.max_participants", Example: "0", ptr: func(c *Config) any { return &c.Room.MaxParticipants },
 		Doc: "How many people a room may hold. 0 is no bound."},
+	{Key: "room.loudest", Example: "3", ptr: func(c *Config) any { return &c.Room.Loudest },
+		Doc: "How many people are heard at once: the loudest, chosen anew all the time, are\nrelayed and sent to everyone. At most 32. 0 is all, which costs every listener the\ntraffic of every microphone."},
 	{Key: "log_level", Example: "info", ptr: func(c *Config) any { return &c.LogLevel },
 		Doc: "The least that is logged: debug, info, warn or error."},
 }

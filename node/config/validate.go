@@ -13,6 +13,7 @@ import (
 
 	"maille/mesh/identity"
 	"maille/node/auth"
+	"maille/relay/audio"
 )
 
 // maxBootstrap is the most voters a cluster has.
@@ -29,6 +30,7 @@ func (c Config) Validate() error {
 	v.cluster()
 	v.networks()
 	v.logging()
+	v.rooms()
 	return errors.Join(v.errs...)
 }
 
@@ -73,6 +75,12 @@ func (v *validation) names() {
 }
 
 const regionRule = `may have 1 to 63 of a-z, 0-9 and "-"`
+
+func (v *validation) rooms() {
+	if n := v.c.Room.Loudest; n > audio.MaxLoudest {
+		v.wrong("room.loudest", "%d is not from 0 to %d", n, audio.MaxLoudest)
+	}
+}
 
 // validRegion is what clients may put into their URL as a hint.
 func validRegion(s string) bool {

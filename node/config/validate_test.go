@@ -57,6 +57,8 @@ func TestValidate(t *testing.T) {
 		"bootstrap": {func(c *Config) { c.BootstrapExpect = 7 },
 			"bootstrap_expect 7 is not from 0 to 5; write for example 3"},
 		"first node has no seeds": {func(c *Config) { c.Seeds = nil }, ""},
+		"loudest": {func(c *Config) { c.Room.Loudest = 33 },
+			"room.loudest 33 is not from 0 to 32; write for example 3"},
 		"without quorum": {func(c *Config) { c.WithoutQuorum = "wait" },
 			`without_quorum "wait" is neither serve nor refuse; write for example serve`},
 		"log level": {func(c *Config) { c.LogLevel = "loud" },

@@ -4,17 +4,20 @@ import (
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 )
 
 // publication is one track of a local participant.
 type publication struct {
-	info     *livekit.TrackInfo
-	cid      string
-	mime     string
-	track    *track.Track // nil until the m-line is negotiated
-	listener *listener    // audio only
-	tap      *track.Tap   // of the listener
+	info  *livekit.TrackInfo
+	cid   string
+	mime  string
+	track *track.Track // nil until the m-line is negotiated
+	// meter measures audio for the active speakers, voice ranks it; both are nil for
+	// video, voice also for audio that is always heard.
+	meter *audio.Meter
+	voice *audio.Voice
 }
 
 // addTrack handles an AddTrackRequest: the track is expected in a next offer.
@@ -90,8 +93,8 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	p.published[t.Sid] = pub
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {
-		pub.listener = new(listener)
-		pub.tap = t.Track.Attach(pub.listener, relay.AllLayers)
+		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity)
+		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
 	}
 	r.mu.Lock()
 	r.origins[t.Sid] = t.Track
@@ -114,8 +117,8 @@ func (r *Room) trackStopped(p *Participant, sid relay.TrackID) {
 
 // retract takes a track out of the links' reach. Its sinks were closed with it.
 func (r *Room) retract(pub *publication) {
-	if pub.tap != nil {
-		pub.tap.Detach()
+	if pub.voice != nil {
+		pub.voice.Leave()
 	}
 	r.mu.Lock()
 	delete(r.origins, relay.TrackID(pub.info.Sid))

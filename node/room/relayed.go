@@ -7,6 +7,7 @@ import (
 
 	"maille/proto/livekit"
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 )
 
@@ -28,6 +29,7 @@ var (
 // once, fanned out by its relay track to clients and to links alike.
 type relayed struct {
 	track  *track.Track
+	voice  *audio.Voice // nil for what is not ranked
 	origin string
 	via    string // node it is taken from; "" while there is no way
 	up     Upstream
@@ -40,6 +42,9 @@ func (rel *relayed) close() {
 		rel.up.Close()
 	}
 	rel.track.Close()
+	if rel.voice != nil {
+		rel.voice.Leave()
+	}
 }
 
 // over reports whether the upstream has ended by itself.
@@ -67,6 +72,9 @@ func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
 		kind = relay.Audio
 	}
 	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time)}
+	if rel.voice = r.voiceOf(info, m.Info.Identity); rel.voice != nil {
+		rel.track.SetClassifier(audio.NewGate(rel.voice, nil))
+	}
 	r.relayed[sid] = rel
 	r.steer(rel)
 	return rel

@@ -18,6 +18,7 @@ import (
 	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 )
 
@@ -87,6 +88,7 @@ type Room struct {
 	roster   *Roster
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
+	voices   *audio.Ranking
 	spoke    bool
 	counts   [2]int // participants and publishers last told to clients
 	version  uint64 // of this node's facts
@@ -109,6 +111,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
 		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(),
+		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
@@ -243,6 +246,7 @@ func (r *Room) place(record *meshpb.Room) {
 	}
 	metadata := r.record != nil && r.record.GetSettings().GetMetadata() != record.GetSettings().GetMetadata()
 	r.record = record
+	r.voices.SetLimit(loudest(record.Settings))
 	for _, list := range record.Serving {
 		for _, node := range list.Nodes {
 			if node == r.env.Self() {

@@ -7,8 +7,6 @@ import (
 
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
-	"maille/relay"
-	"maille/relay/audio"
 )
 
 const (
@@ -18,47 +16,48 @@ const (
 	opusPacketsPerInterval = int(speakerInterval / (20 * time.Millisecond))
 )
 
-// listener measures a local audio track: the sink behind active speakers.
-type listener struct{ meter audio.Meter }
-
-func (l *listener) Push(p *relay.Packet) {
-	if p.HasLevel {
-		l.meter.Observe(p.Level)
-	}
-}
-func (l *listener) Clock(relay.Clock) {}
-func (l *listener) Close()            {}
+// speakersStale is when what a node said of its speakers counts no more: while one of
+// them speaks it says so every interval.
+const speakersStale = 5 * speakerInterval
 
 // speakers merges what each node says of its own participants, so that every node
 // gives its clients the same answer. Owned by the room's loop.
 type speakers struct {
-	nodes map[string]map[string]*livekit.SpeakerInfo // node -> participant sid
-	said  map[string]*livekit.SpeakerInfo            // last told to clients
+	nodes map[string]spoken
+	said  map[string]*livekit.SpeakerInfo // last told to clients
+}
+
+// spoken is what one node said.
+type spoken struct {
+	levels map[string]*livekit.SpeakerInfo // by participant sid
+	at     time.Time
 }
 
 func newSpeakers() *speakers {
-	return &speakers{nodes: make(map[string]map[string]*livekit.SpeakerInfo), said: make(map[string]*livekit.SpeakerInfo)}
+	return &speakers{nodes: make(map[string]spoken), said: make(map[string]*livekit.SpeakerInfo)}
 }
 
 // heard replaces what a node said.
-func (s *speakers) heard(node string, l *linkpb.Levels) {
+func (s *speakers) heard(node string, l *linkpb.Levels, at time.Time) {
 	now := make(map[string]*livekit.SpeakerInfo, len(l.Levels))
 	for _, v := range l.Levels {
 		if v.Active {
 			now[v.ParticipantSid] = &livekit.SpeakerInfo{Sid: v.ParticipantSid, Level: v.Level, Active: true}
 		}
 	}
-	s.nodes[node] = now
+	s.nodes[node] = spoken{levels: now, at: at}
 }
 
 func (s *speakers) forget(node string) { delete(s.nodes, node) }
 
 // changes returns the delta since the last call, loudest first; a participant that
 // stopped is listed once with level 0.
-func (s *speakers) changes() []*livekit.SpeakerInfo {
+func (s *speakers) changes(at time.Time) []*livekit.SpeakerInfo {
 	now := make(map[string]*livekit.SpeakerInfo)
-	for _, levels := range s.nodes {
-		maps.Copy(now, levels)
+	for _, said := range s.nodes {
+		if at.Sub(said.at) < speakersStale {
+			maps.Copy(now, said.levels)
+		}
 	}
 	var out []*livekit.SpeakerInfo
 	for sid, info := range now {
@@ -90,10 +89,10 @@ func (r *Room) listen() {
 	for _, p := range r.local {
 		var level float32
 		for _, pub := range p.published {
-			if pub.listener == nil || pub.info.Muted {
+			if pub.meter == nil || pub.info.Muted {
 				continue
 			}
-			if l, speaking := pub.listener.meter.Evaluate(opusPacketsPerInterval); speaking {
+			if l, speaking := pub.meter.Evaluate(opusPacketsPerInterval); speaking {
 				level = max(level, l)
 			}
 		}
@@ -107,8 +106,15 @@ func (r *Room) listen() {
 		})
 	}
 	r.spoke = len(own.Levels) > 0
-	r.speakers.heard(r.env.Self(), own)
-	if delta := r.speakers.changes(); len(delta) > 0 {
+	r.heard(r.env.Self(), own)
+}
+
+// heard takes what a node says of its speakers. Clients are told at once, so that the
+// answer is the same on every node but for the time a message takes between them.
+func (r *Room) heard(node string, l *linkpb.Levels) {
+	now := r.env.Now()
+	r.speakers.heard(node, l, now)
+	if delta := r.speakers.changes(now); len(delta) > 0 {
 		r.broadcast(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
 			SpeakersChanged: &livekit.SpeakersChanged{Speakers: delta},
 		}})

@@ -7,6 +7,7 @@ import (
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 )
 
@@ -99,6 +100,12 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	if settings != nil {
 		down.MaxSpatial, down.MaxTemporal, down.Paused = spatialFor(info, settings), temporalFor(settings.Fps), settings.Disabled
 	}
+	if down.Kind == relay.Audio {
+		down.MaxSpatial, down.MaxTemporal = 0, audio.Loud
+		if p.hearsAll() {
+			down.MaxTemporal = audio.Silent
+		}
+	}
 	p.work.do(func() {
 		sub, err := p.sub.Subscribe(down, t)
 		r.post(func() { r.subscribed(p, sid, s, sub, err) })
@@ -132,9 +139,11 @@ func (p *Participant) applySettings(sid string) {
 		return
 	}
 	spatial, temporal := spatialFor(s.info, set), temporalFor(set.Fps)
-	sub := s.sub
+	sub, video := s.sub, s.info.Type == livekit.TrackType_VIDEO
 	p.work.do(func() {
 		sub.Pause(set.Disabled)
-		sub.Select(spatial, temporal)
+		if video {
+			sub.Select(spatial, temporal)
+		}
 	})
 }

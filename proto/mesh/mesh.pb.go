@@ -742,9 +742,10 @@ type RoomSettings struct {
 	MaxParticipants   uint32                 `protobuf:"varint,3,opt,name=max_participants,json=maxParticipants,proto3" json:"max_participants,omitempty"`
 	Metadata          string                 `protobuf:"bytes,4,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	AllowedRegions    []string               `protobuf:"bytes,5,rep,name=allowed_regions,json=allowedRegions,proto3" json:"allowed_regions,omitempty"` // empty = all
-	Loudest           uint32                 `protobuf:"varint,6,opt,name=loudest,proto3" json:"loudest,omitempty"`                                    // speakers relayed; 0 = default
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// How many of the loudest are heard at once, at most 32; absent = 3, 0 = all.
+	Loudest       *uint32 `protobuf:"varint,6,opt,name=loudest,proto3,oneof" json:"loudest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomSettings) Reset() {
@@ -813,8 +814,8 @@ func (x *RoomSettings) GetAllowedRegions() []string {
 }
 
 func (x *RoomSettings) GetLoudest() uint32 {
-	if x != nil {
-		return x.Loudest
+	if x != nil && x.Loudest != nil {
+		return *x.Loudest
 	}
 	return 0
 }
@@ -2175,14 +2176,16 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06Server\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
-	"\x05voter\x18\x03 \x01(\bR\x05voter\"\xf0\x01\n" +
+	"\x05voter\x18\x03 \x01(\bR\x05voter\"\x81\x02\n" +
 	"\fRoomSettings\x12&\n" +
 	"\x0fempty_timeout_s\x18\x01 \x01(\rR\remptyTimeoutS\x12.\n" +
 	"\x13departure_timeout_s\x18\x02 \x01(\rR\x11departureTimeoutS\x12)\n" +
 	"\x10max_participants\x18\x03 \x01(\rR\x0fmaxParticipants\x12\x1a\n" +
 	"\bmetadata\x18\x04 \x01(\tR\bmetadata\x12'\n" +
-	"\x0fallowed_regions\x18\x05 \x03(\tR\x0eallowedRegions\x12\x18\n" +
-	"\aloudest\x18\x06 \x01(\rR\aloudest\"\xa5\x02\n" +
+	"\x0fallowed_regions\x18\x05 \x03(\tR\x0eallowedRegions\x12\x1d\n" +
+	"\aloudest\x18\x06 \x01(\rH\x00R\aloudest\x88\x01\x01B\n" +
+	"\n" +
+	"\b_loudest\"\xa5\x02\n" +
 	"\x04Room\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x14\n" +
@@ -2407,6 +2410,7 @@ func file_mesh_mesh_proto_init() {
 	if File_mesh_mesh_proto != nil {
 		return
 	}
+	file_mesh_mesh_proto_msgTypes[10].OneofWrappers = []any{}
 	file_mesh_mesh_proto_msgTypes[13].OneofWrappers = []any{
 		(*Command_OpenRoom)(nil),
 		(*Command_ServeRoom)(nil),

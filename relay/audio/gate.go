@@ -65,13 +65,14 @@ func (g *Gate) Classify(p *relay.Packet) {
 
 // order tells whether the packet is the newest.
 func (g *Gate) order(p *relay.Packet) bool {
-	ahead := int16(p.Seq - g.newest)
-	if !g.begun || p.SSRC != g.ssrc || ahead <= -late || p.Arrived-g.arrived > idle {
+	ahead, paused := int16(p.Seq-g.newest), p.Arrived-g.arrived
+	g.arrived = p.Arrived
+	if !g.begun || p.SSRC != g.ssrc || ahead <= -late || paused > idle {
 		g.begun, g.ssrc, g.silent, g.passed = true, p.SSRC, false, p.Seq-1
 	} else if ahead <= 0 {
 		return false
 	}
-	g.newest, g.arrived = p.Seq, p.Arrived
+	g.newest = p.Seq
 	return true
 }
 

@@ -1,8 +1,9 @@
 // Package audio turns RFC 6464 audio levels into loudness: who speaks, how loud,
 // and who is among the loudest of a room.
 //
-// It is pure: packets' levels go in, answers come out at fixed intervals, so every
-// node that sees the same packets gives the same answer.
+// It is pure: packets' levels and times go in, answers come out, so every node that
+// sees the same packets gives the same answer. It reads header extensions only: what
+// is said stays unread.
 package audio
 
 import (

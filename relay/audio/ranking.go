@@ -1,7 +1,6 @@
 package audio
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -23,22 +22,29 @@ const (
 	// ceiling is believed at most: speech is rarely louder, and who claims to be is no
 	// louder for it.
 	ceiling = 15
-	// speech is what takes a slot at its first packet from a voice that is below it: 50
-	// below overload, in decibels above the floor.
+	// speech begins 50 below overload, in decibels above the floor. Soft voices and far
+	// microphones are above it, quiet rooms below.
 	speech = floor - 50
+	// Speech varies by variation decibels at every syllable. Sound that has not for
+	// steadyAfter is a fan, or a sender that lies about its level: it counts as no speech
+	// and as quieter by steadyCost decibels, until it varies again.
+	variation   = 10
+	steadyAfter = 3 * second
+	steadyCost  = 40
 )
 
 // How a slot changes hands.
 const (
-	// fadeRate is how fast what was heard is forgotten, in decibels per second. A pause
-	// between two words costs less than margin.
-	fadeRate = 12
-	// margin in decibels is how much louder than the weakest voice another has to be. It
-	// is more than fades while a packet crosses the mesh, so that two nodes cannot each
-	// hold the other's voice for the louder one.
-	margin = 6
-	// hold is how long a voice keeps its slot in silence, or without packets: a pause
-	// between sentences.
+	// pause is how long someone who speaks may stop between words. After that the slot
+	// is for anyone who speaks.
+	pause = 300 * second / 1000
+	// margin in decibels is how much louder than another one has to be to take the slot
+	// of someone who speaks. fadeRate is how fast what was heard is forgotten, in decibels
+	// per second: slow against margin, so that voices about as loud leave each other alone.
+	margin   = 6
+	fadeRate = 6
+	// hold is how long a voice keeps its slot in silence, or without packets, when nobody
+	// asks for it: a pause between sentences.
 	hold = second
 	// stay is how long a voice passes at least once it does, tail how long after it lost
 	// its slot, so that words end.
@@ -46,25 +52,16 @@ const (
 	tail = 200 * second / 1000
 )
 
-// Sound that does not vary is no speech: a fan, or a sender that lies about its level.
-const (
-	// variation in decibels is what speech does at every syllable.
-	variation = 10
-	// steadyAfter is how long sound may go on without it. Then it is taken for quieter by
-	// steadyCost decibels, which leaves its slot to whoever speaks, as long as it lasts.
-	steadyAfter = 3 * second
-	steadyCost  = 40
-)
-
 // Ranking tells which voices of a room are the loudest. A voice keeps one of the slots
-// until another is louder by a margin, or it falls silent. A newcomer takes a free
-// slot with its first packet, and the slot of a weaker voice with its second, so that
-// a click takes none. The voice it replaces passes for a moment longer, Overlap of
-// them at once, which bounds how fast slots change hands.
+// as long as it speaks, until another is louder by a margin. A newcomer takes a free
+// slot, or that of someone who does not speak, with its first packet, and the slot of
+// a weaker speaker with its second: a click takes none. The voice it replaces passes
+// for a moment longer, Overlap of them at once, which bounds how fast slots change
+// hands.
 //
 // Levels are the senders' own words, so the ranking limits what a lie can win: levels
 // beyond those of speech count no more, one owner holds one slot, and sound that never
-// varies gives way to any that does. A sender that feigns loud speech keeps one slot.
+// varies gives way to speech. A sender that feigns loud speech keeps one slot.
 //
 // Packets of different voices may be heard by different goroutines. Only a change of
 // slots takes a lock.
@@ -100,55 +97,59 @@ func (r *Ranking) SetLimit(n int) {
 func (r *Ranking) Add(owner string) *Voice { return &Voice{ranking: r, owner: owner} }
 
 // admits tells without a lock whether the bid may win a slot.
-func (r *Ranking) admits(now int64, b bid) bool {
-	_, ok := r.weakest(now, b)
+func (r *Ranking) admits(b bid) bool {
+	_, ok := r.weakest(b)
 	return ok
 }
 
 // weakest returns the slot to take, true if the bid wins it.
-func (r *Ranking) weakest(now int64, b bid) (slot int, ok bool) {
-	least := int64(math.MaxInt64)
+func (r *Ranking) weakest(b bid) (slot int, ok bool) {
+	var quiet, weak *Voice
+	atQuiet, atWeak := 0, 0
 	for i := range int(r.limit.Load()) {
 		h := r.slots[i].Load()
-		if h == nil || h.gone(now) {
+		if h == nil || h.gone(b.now) {
 			return i, true
 		}
-		if fades := h.fades.Load(); fades < least {
-			slot, least = i, fades
+		if quiet == nil || h.spoke.Load() < quiet.spoke.Load() {
+			quiet, atQuiet = h, i
+		}
+		if weak == nil || h.fades.Load() < weak.fades.Load() {
+			weak, atWeak = h, i
 		}
 	}
-	return slot, b.beats(now, least)
-}
-
-// beats tells whether the bid wins over a voice.
-func (b bid) beats(now, fades int64) bool {
-	offer := b.lasting
-	if fades-now < speech*dB {
-		offer = max(offer, b.instant)
+	switch {
+	case quiet == nil:
+		return 0, false // the limit has just become 0
+	case b.speaksOver(quiet):
+		return atQuiet, true
 	}
-	return offer >= fades+margin*dB
+	return atWeak, b.louder(weak)
 }
 
-// gone tells whether the voice has lost its claim to a slot.
-func (v *Voice) gone(now int64) bool { return now-v.heard.Load() > hold }
+// speaksOver tells whether the bid is of one who speaks, and h does not.
+func (b bid) speaksOver(h *Voice) bool { return b.speaks && b.now-h.spoke.Load() > pause }
+
+// louder tells whether the bid wins over h by loudness.
+func (b bid) louder(h *Voice) bool { return b.fades >= h.fades.Load()+margin*dB }
 
 // enter gives v a slot if its bid wins one.
-func (r *Ranking) enter(v *Voice, now int64, b bid) bool {
+func (r *Ranking) enter(v *Voice, b bid) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	slot, ok := r.weakest(now, b)
+	slot, ok := r.weakest(b)
 	for i := range int(r.limit.Load()) {
-		if h := r.slots[i].Load(); h != nil && h.owner == v.owner && !h.gone(now) {
-			slot, ok = i, b.beats(now, h.fades.Load())
+		if h := r.slots[i].Load(); h != nil && h.owner == v.owner && !h.gone(b.now) {
+			slot, ok = i, b.speaksOver(h) || b.louder(h)
 		}
 	}
 	if !ok {
 		return false
 	}
-	if h := r.slots[slot].Load(); h != nil && !r.dismiss(h, now) {
+	if h := r.slots[slot].Load(); h != nil && !r.dismiss(h, b.now) {
 		return false
 	}
-	v.since = now
+	v.since = b.now
 	v.inside.Store(true)
 	r.slots[slot].Store(v)
 	return true

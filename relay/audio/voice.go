@@ -13,15 +13,17 @@ type Voice struct {
 	ranking *Ranking
 	owner   string
 
-	last   int64 // when the last packet came
-	before int64 // its loudness
-	peak   int64 // as fades, but for all that was heard
-	varied int64 // when the loudness last changed as speech does
+	last      int64 // when the last packet came
+	before    int64 // its loudness
+	peak      int64 // as fades, without steadyCost
+	varied    int64 // when the loudness last changed as speech does
+	tentative bool  // fades rests on a single packet
 
 	// fades is when the loudest of what was heard will have faded to nothing. Fading is
 	// linear in decibels and alike for all, so the order of voices is that of fades,
 	// whatever the time.
 	fades  atomic.Int64
+	spoke  atomic.Int64 // when it last spoke
 	heard  atomic.Int64 // when it was last above the floor
 	inside atomic.Bool  // holds a slot
 	until  atomic.Int64 // passes until then without a slot
@@ -32,14 +34,16 @@ type Voice struct {
 // Hear takes one packet's level, in -dBov (0 loudest, 127 silence), and tells whether
 // the packet passes.
 func (v *Voice) Hear(now int64, level uint8) bool {
+	r := v.ranking
+	if r.limit.Load() == 0 {
+		return true
+	}
 	loud := max(floor-max(int64(level), ceiling), 0)
 	bid := v.note(now, loud)
-	r := v.ranking
-	switch {
-	case r.limit.Load() == 0:
-		return true
-	case loud > 0 && !v.inside.Load() && r.admits(now, bid) && r.enter(v, now, bid):
-		return true
+	if loud > 0 && !v.inside.Load() && r.admits(bid) && r.enter(v, bid) {
+		// What gave it the slot speaks for it until the next packet does.
+		v.tentative = true
+		v.fades.Store(max(v.fades.Load(), now+loud*dB))
 	}
 	return v.Passing(now)
 }
@@ -52,7 +56,7 @@ func (v *Voice) Passing(now int64) bool {
 		return true
 	}
 	if v.inside.Load() {
-		if now-v.heard.Load() <= hold {
+		if !v.gone(now) {
 			return true
 		}
 		r.leave(v)
@@ -63,10 +67,14 @@ func (v *Voice) Passing(now int64) bool {
 // Leave gives the voice's slot back.
 func (v *Voice) Leave() { v.ranking.leave(v) }
 
-// bid is what a voice offers for a slot, as fades.
+// gone tells whether the voice has lost its claim to a slot.
+func (v *Voice) gone(now int64) bool { return now-v.heard.Load() > hold }
+
+// bid is what a voice offers for a slot with one packet.
 type bid struct {
-	lasting int64 // by its last two packets
-	instant int64 // by the last packet, 0 unless that is speech
+	now    int64
+	fades  int64 // as Voice.fades, by the last two packets
+	speaks bool
 }
 
 // note files a packet's loudness in decibels above the floor.
@@ -86,17 +94,18 @@ func (v *Voice) note(now, loud int64) bid {
 		v.varied = now
 	}
 	v.peak = max(v.peak, now+lasting*dB)
+	steady := now-v.varied > steadyAfter
+	if steady {
+		lasting = max(lasting-steadyCost, 0)
+	}
 
-	b := bid{lasting: now + lasting*dB}
-	if loud >= speech {
-		b.instant = now + loud*dB
+	b := bid{now: now, fades: now + lasting*dB, speaks: loud >= speech && !steady}
+	if b.speaks {
+		v.spoke.Store(now)
 	}
-	if now-v.varied > steadyAfter {
-		b.lasting -= steadyCost * dB
-		b.instant -= steadyCost * dB
+	if steady || v.tentative || b.fades > v.fades.Load() {
+		v.fades.Store(b.fades)
 	}
-	if b.lasting > v.fades.Load() {
-		v.fades.Store(b.lasting)
-	}
+	v.tentative = false
 	return b
 }
