@@ -52,7 +52,7 @@ func (n *Node) openOps() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", n.readyz)
-	mux.Handle("/metrics", n.meters.metrics.Handler())
+	mux.Handle("/metrics", n.Metrics())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,9 @@ func (n *Node) openMeters() (err error) {
 	}
 	return err
 }
+
+// Metrics serves what /metrics does, for programs that embed a node.
+func (n *Node) Metrics() http.Handler { return n.meters.metrics.Handler() }
 
 // watchLeaders counts and tells changes of leader until ctx ends.
 func (m *meters) watchLeaders(ctx context.Context) {
