@@ -31,6 +31,7 @@ import (
 	adminpb "maille/proto/admin"
 	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
+	"maille/relay"
 	"maille/relay/link"
 	"maille/relay/track"
 )
@@ -432,6 +433,12 @@ func (e *env) RegionOf(node string) string {
 
 func (e *env) Pull(node, roomName string, into *track.Track) room.Upstream {
 	return e.n.pull(node, roomName, into)
+}
+
+func (e *env) Revoke(node string, id relay.TrackID) {
+	if s := e.n.links.Session(node); s != nil {
+		s.Revoke(id)
+	}
 }
 
 func (e *env) Token(p *room.Participant) string {

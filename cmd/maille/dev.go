@@ -31,6 +31,7 @@ const maxDevRegions = 6
 func devCommand() *cobra.Command {
 	var (
 		regions []string
+		loudest uint32
 		verbose bool
 	)
 	cmd := &cobra.Command{
@@ -40,16 +41,17 @@ func devCommand() *cobra.Command {
   maille dev --regions paris,lyon`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return dev(cmd.Context(), cmd.OutOrStdout(), regions, verbose)
+			return dev(cmd.Context(), cmd.OutOrStdout(), regions, loudest, verbose)
 		},
 	}
 	cmd.Flags().StringSliceVar(&regions, "regions", []string{"paris", "lyon", "marseille"}, "regions, one node each")
+	cmd.Flags().Uint32Var(&loudest, "loudest", config.Default().Room.Loudest, "how many people are heard at once, 0 for all")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the nodes do")
 	return cmd
 }
 
 // dev runs the mesh until ctx ends.
-func dev(ctx context.Context, out io.Writer, regions []string, verbose bool) error {
+func dev(ctx context.Context, out io.Writer, regions []string, loudest uint32, verbose bool) error {
 	if len(regions) == 0 || len(regions) > maxDevRegions {
 		return fmt.Errorf("--regions takes 1 to %d names, such as --regions paris,lyon,marseille", maxDevRegions)
 	}
@@ -64,7 +66,7 @@ func dev(ctx context.Context, out io.Writer, regions []string, verbose bool) err
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(out, "maille dev: %d nodes, dev keys, on this machine only\n\n", len(regions))
-	nodes, err := openDev(regions, dir, log)
+	nodes, err := openDev(regions, loudest, dir, log)
 	defer func() {
 		var wg sync.WaitGroup
 		for _, n := range nodes {
@@ -96,7 +98,7 @@ func dev(ctx context.Context, out io.Writer, regions []string, verbose bool) err
 }
 
 // openDev makes a cluster authority in memory and opens a node per region.
-func openDev(regions []string, dir string, log *slog.Logger) ([]*node.Node, error) {
+func openDev(regions []string, loudest uint32, dir string, log *slog.Logger) ([]*node.Node, error) {
 	ca, err := identity.NewCA("dev", 0)
 	if err != nil {
 		return nil, err
@@ -111,6 +113,7 @@ func openDev(regions []string, dir string, log *slog.Logger) ([]*node.Node, erro
 		if err != nil {
 			return nodes, err
 		}
+		cfg.Room.Loudest = loudest
 		id, err := ca.Issue(cfg.Name, region, []string{"127.0.0.1"}, 0)
 		if err != nil {
 			return nodes, fmt.Errorf("region %q: %w", region, err)

@@ -1,6 +1,8 @@
 package room
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -18,7 +20,15 @@ type publication struct {
 	// video, voice also for audio that is always heard.
 	meter *audio.Meter
 	voice *audio.Voice
+	// watched is what the publisher was last told of who watches its video, and repeats
+	// how often more it is told.
+	watched *livekit.SubscribedQualityUpdate
+	repeats int
 }
+
+// qualityRepeats is how often a quality update is sent again, digestInterval apart:
+// clients drop one that comes before they know the track as published.
+const qualityRepeats = 2
 
 // addTrack handles an AddTrackRequest: the track is expected in a next offer.
 func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
@@ -163,10 +173,32 @@ func (p *Participant) demanded(sid relay.TrackID, want relay.LayerSet) {
 		}
 		q = append(q, &livekit.SubscribedQuality{Quality: quality, Enabled: on})
 	}
-	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscribedQualityUpdate{
-		SubscribedQualityUpdate: &livekit.SubscribedQualityUpdate{
-			TrackSid: string(sid), SubscribedQualities: q,
-			SubscribedCodecs: []*livekit.SubscribedCodec{{Codec: shortCodec(pub.mime), Qualities: q}},
-		},
-	}})
+	now := &livekit.SubscribedQualityUpdate{
+		TrackSid: string(sid), SubscribedQualities: q,
+		SubscribedCodecs: []*livekit.SubscribedCodec{{Codec: shortCodec(pub.mime), Qualities: q}},
+	}
+	if proto.Equal(now, pub.watched) {
+		return
+	}
+	if pub.watched == nil {
+		pub.repeats = qualityRepeats
+	}
+	pub.watched = now
+	p.tellQuality(pub)
+}
+
+func (p *Participant) tellQuality(pub *publication) {
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscribedQualityUpdate{SubscribedQualityUpdate: pub.watched}})
+}
+
+// repeatQuality tells publishers of young tracks again who watches.
+func (r *Room) repeatQuality() {
+	for _, p := range r.local {
+		for _, pub := range p.published {
+			if pub.repeats > 0 {
+				pub.repeats--
+				p.tellQuality(pub)
+			}
+		}
+	}
 }

@@ -34,6 +34,7 @@ type relayed struct {
 	via    string // node it is taken from; "" while there is no way
 	up     Upstream
 	avoid  map[string]time.Time // nodes that refused, until when
+	served map[string]bool      // peers that have been served from here
 	idle   time.Time            // since when nothing is attached; zero while something is
 }
 
@@ -71,7 +72,7 @@ func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
 	if info.Type == livekit.TrackType_AUDIO {
 		kind = relay.Audio
 	}
-	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time)}
+	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time), served: make(map[string]bool)}
 	if rel.voice = r.voiceOf(info, m.Info.Identity); rel.voice != nil {
 		rel.track.SetClassifier(audio.NewGate(rel.voice, nil))
 	}
@@ -109,8 +110,22 @@ func (r *Room) steer(rel *relayed) {
 	if old != nil {
 		old.Close()
 	}
+	r.revoke(rel)
 	r.log.Debug("track taken from", "track", rel.track.ID(), "origin", rel.origin, "via", rel.via)
 }
+
+// revoke ends what may not be served from here any more: whoever was served while the
+// track came from its origin might by now be where it comes from.
+func (r *Room) revoke(rel *relayed) {
+	for peer := range rel.served {
+		if rel.via == "" || !mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+			delete(rel.served, peer)
+			r.env.Revoke(peer, rel.track.ID())
+		}
+	}
+}
+
+func (r *Room) near(node string) bool { return r.env.RegionOf(node) == r.env.Region() }
 
 // steerAll follows links that came, went or refused, and closes what nobody watches.
 func (r *Room) steerAll() {
@@ -163,8 +178,8 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 			return
 		}
 		rel := r.hold(m, info)
-		near := func(node string) bool { return r.env.RegionOf(node) == r.env.Region() }
-		if rel.via != "" && mayServe(rel.origin, rel.via, near(peer), near(rel.via)) {
+		if rel.via != "" && mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+			rel.served[peer] = true
 			t = rel.track
 		}
 	})

@@ -34,6 +34,8 @@ type Env interface {
 	RegionOf(node string) string
 	// Pull makes a track's source the link to a node; nil when there is no link.
 	Pull(node, room string, into *track.Track) Upstream
+	// Revoke ends what a link carries of a track towards a node.
+	Revoke(node string, id relay.TrackID)
 	// Engine makes peer connections.
 	Engine() *rtc.Engine
 	// Token signs a fresh token for a participant (LiveKit's refresh_token).
@@ -152,6 +154,7 @@ func (r *Room) loop(ctx context.Context) {
 			r.digests()
 			r.countsChanged()
 			r.expireResumes()
+			r.repeatQuality()
 		case <-token.C:
 			for _, p := range r.local {
 				p.refreshToken()

@@ -17,6 +17,7 @@ import (
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
+	"maille/relay"
 	"maille/relay/track"
 )
 
@@ -31,6 +32,7 @@ func (a *alone) Send(string, string, []byte) error          { return nil }
 func (a *alone) Linked(string) bool                         { return false }
 func (a *alone) RegionOf(string) string                     { return "" }
 func (a *alone) Pull(string, string, *track.Track) Upstream { return nil }
+func (a *alone) Revoke(string, relay.TrackID)               {}
 func (a *alone) Engine() *rtc.Engine                        { return a.engine }
 func (a *alone) Token(*Participant) string                  { return "token" }
 func (a *alone) Version() string                            { return "0.0.0" }

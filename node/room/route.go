@@ -8,7 +8,8 @@ import "slices"
 //
 // Loops cannot form, whatever the nodes believe of each other: a node serves a track
 // it relays to other regions only while it has it from the origin itself, and to its
-// own region only while it has it from outside the region (see mayServe).
+// own region only while it has it from outside the region (see mayServe). When that
+// changes, those served before are let go (see revoke).
 
 // ways is what choosing a track's upstream depends on.
 type ways struct {

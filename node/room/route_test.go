@@ -70,6 +70,11 @@ func TestUpstreamsNeverLoop(t *testing.T) {
 				next = "" // refused
 			}
 			via[self] = next
+			for _, n := range all { // revoke
+				if via[n] == self && (next == "" || !mayServe(origin, next, near(n, self), near(next, self))) {
+					via[n] = ""
+				}
+			}
 			for _, start := range all {
 				path := start
 				for at, hops := start, 0; via[at] != "" && at != origin; at, hops = via[at], hops+1 {

@@ -43,7 +43,7 @@ export class Cluster {
     }
     const t0 = Date.now();
     this.log = createWriteStream(this.logFile);
-    this.child = spawn(this.binary, ["dev"], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
+    this.child = spawn(this.binary, ["dev", "--loudest", "0"], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
     const keep = (chunk) => {
       this.log.write(chunk);
       this.lines.push(...String(chunk).trimEnd().split("\n"));
