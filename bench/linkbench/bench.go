@@ -14,6 +14,9 @@ import (
 type Bench struct {
 	Choice Choice
 	Seed   uint64
+	Warm   time.Duration
+	// Profile, if not "", is a folder for processor profiles of the loopback runs.
+	Profile string
 	// Bubble runs f in a synctest bubble and returns after it.
 	Bubble func(name string, f func())
 	// Progress takes a line per run while they go on, Report the tables at the end.
@@ -62,7 +65,7 @@ func (b *Bench) Run(ctx context.Context) *Results {
 				var out Outcome
 				var err error
 				b.Bubble(fmt.Sprintf("%v/%s", spec, variant), func() {
-					out, err = Run(spec, variant, Meeting, PlanFor(spec.Pattern), b.Seed)
+					out, err = Run(spec, variant, Meeting, PlanFor(spec.Pattern, b.Warm), b.Seed)
 				})
 				mu.Lock()
 				done++
@@ -96,8 +99,8 @@ func (b *Bench) Run(ctx context.Context) *Results {
 }
 
 func (o *Outcome) line() string {
-	return fmt.Sprintf("%-28s %-6s in time %s audio %s, %d lanes, %s",
-		o.Spec, o.Variant, percent(o.Quality.Video), percent(o.Quality.Audio), o.Sent.Lanes, o.Sent.Notes)
+	return fmt.Sprintf("%-26s %-6s in time %s audio %s, all video %s, %d lanes, %s",
+		o.Spec, o.Variant, percent(o.Quality.Video), percent(o.Quality.Audio), after(o.Cold), o.Sent.Lanes, o.Sent.Notes)
 }
 
 // Capacity is the largest load that crossed one path as it should.
@@ -129,7 +132,7 @@ func (b *Bench) capacity() []Capacity {
 			var o Outcome
 			var err error
 			b.Bubble(fmt.Sprintf("capacity/%v/%d", spec, k), func() {
-				o, err = Run(spec, "maille", load, Plan{Warm: 10 * time.Second, Measured: 5 * time.Second}, b.Seed)
+				o, err = Run(spec, "maille", load, Plan{Settle: settle, Warm: 10 * time.Second, Measured: 5 * time.Second}, b.Seed)
 			})
 			if err != nil {
 				best.Limit = err.Error()

@@ -14,10 +14,17 @@ import (
 
 var (
 	full = flag.Bool("bench-link", false, "run the bench (environment: ROWS, OUT)")
+	warm = flag.Duration("bench-warm", DefaultWarm, "virtual time before packets count")
+	prof = flag.String("bench-profile", "", "folder for processor profiles of the loopback runs")
 	seed = flag.Uint64("bench-seed", 1, "seed of load and paths")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if IsChild() {
+		os.Exit(Child(os.Stdin, os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // inBubble runs f in a bubble of a subtest of its own, from any goroutine.
 func inBubble(t *testing.T) func(string, func()) {
@@ -52,7 +59,7 @@ func TestGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Bench{Choice: choice, Seed: *seed, Bubble: inBubble(t), Progress: os.Stderr}
+	b := &Bench{Choice: choice, Seed: *seed, Warm: *warm, Profile: *prof, Bubble: inBubble(t), Progress: os.Stderr}
 	res := b.Run(t.Context())
 	if err := res.Write(os.Stdout); err != nil {
 		t.Fatal(err)
@@ -70,4 +77,3 @@ func TestGrid(t *testing.T) {
 	}
 	t.Log("rows in", path)
 }
-

@@ -1,20 +1,280 @@
 package linkbench
 
-import "context"
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
-// CPURow is what one variant costs on loopback.
-type CPURow struct {
-	Pattern, Variant string
+	"maille/mesh/identity"
+)
+
+// cpuCase is a load whose cost is compared.
+type cpuCase struct {
+	pattern string
+	load    Load
+	// bound is what maille may cost, both ends, against quic; 0 for no promise.
+	bound float64
 }
 
-func (c CPURow) Row() Row       { return Row{} }
-func (c CPURow) String() string { return "" }
+// The loads: a region's speakers, and its cameras. Audio comes in two shapes, because
+// bundling is all that makes it cheap and nothing waits to be bundled.
+var cpuCases = []cpuCase{
+	{"loopback audio", Load{Audios: 200, AudioBytes: 120, Tick: time.Millisecond}, .5},
+	{"loopback audio spread", Load{Audios: 200, AudioBytes: 120}, 0},
+	{"loopback video", Load{Videos: 8, VideoBytes: 1198}, 1.1},
+	{"loopback video x4", Load{Videos: 32, VideoBytes: 1198}, 0},
+}
 
+// cpuVariants are run in turn, cpuRounds times: A B A B, so that what else the machine
+// does falls on all alike.
+var cpuVariants = []string{"quic-direct", "maille", "udp"}
+
+const (
+	cpuRounds   = 2
+	cpuWarm     = 2 * time.Second
+	cpuMeasured = 3 * time.Second
+)
+
+// CPURow is what a variant cost on loopback.
+type CPURow struct {
+	Pattern, Variant string
+	PPS              int
+	// Send and Recv are microseconds of process time per packet, the load's own making
+	// taken off; All is the same of each round, both ends.
+	Send, Recv float64
+	All        []float64
+	Load       float64 // what making the load costs the sender, per packet
+	Came       float64 // share
+	P50, P99   time.Duration
+	// PerDatagram is how many packets a datagram carries.
+	PerDatagram float64
+	Note        string
+}
+
+// Both ends together.
+func (c CPURow) Both() float64 { return c.Send + c.Recv }
+
+// Row is the result as reported.
+func (c CPURow) Row() Row {
+	variant := c.Variant
+	if variant == "quic-direct" {
+		variant = "quic"
+	}
+	r := Row{
+		Pattern: c.Pattern, Variant: variant, P50: ms(c.P50), P99: ms(c.P99), InTime: c.Came, Audio: c.Came,
+		CPUSend: &c.Send, CPURecv: &c.Recv,
+	}
+	if strings.Contains(c.Pattern, "audio") {
+		r.InTime = 1 // no video was offered
+	} else {
+		r.Audio = 1
+	}
+	return r
+}
+
+func (c CPURow) String() string {
+	return fmt.Sprintf("%-22s %-11s %6d packets/s: %.1f + %.1f us a packet (rounds %.1f), load %.1f; %s came, %.2f packets a datagram%s",
+		c.Pattern, c.Variant, c.PPS, c.Send, c.Recv, c.All, c.Load, percent(c.Came), c.PerDatagram, c.Note)
+}
+
+// cpu measures all cases.
+func (b *Bench) cpu(ctx context.Context) []CPURow {
+	dir, err := os.MkdirTemp("", "linkbench")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = saveCerts(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(b.Progress, "processor time:", err)
+		return nil
+	}
+	var out []CPURow
+	for _, c := range cpuCases {
+		order := childOrder{Load: c.load, Seed: b.Seed, Certs: dir, Warm: cpuWarm, Measured: cpuMeasured, Profile: b.Profile}
+		order.Variant, order.To = "none", "127.0.0.1:9"
+		idle, err := send(ctx, order)
+		if err != nil {
+			fmt.Fprintln(b.Progress, c.pattern, err)
+			continue
+		}
+		runs := make(map[string][]pairReport)
+		for range cpuRounds {
+			for _, v := range cpuVariants {
+				order.Variant = v
+				r, err := pair(ctx, order)
+				if err != nil {
+					fmt.Fprintln(b.Progress, c.pattern, v, err)
+					continue
+				}
+				runs[v] = append(runs[v], r)
+			}
+		}
+		for _, v := range cpuVariants {
+			if len(runs[v]) > 0 {
+				row := summarize(c, v, runs[v], perPacket(idle.CPU, idle.Packets))
+				fmt.Fprintln(b.Progress, row)
+				out = append(out, row)
+			}
+		}
+	}
+	return out
+}
+
+func perPacket(cpu time.Duration, packets int) float64 {
+	return float64(cpu) / 1e3 / float64(max(packets, 1))
+}
+
+// pairReport is one run between two processes.
+type pairReport struct{ send, recv childReport }
+
+// summarize takes the mean of the rounds.
+func summarize(c cpuCase, variant string, runs []pairReport, idle float64) CPURow {
+	row := CPURow{Pattern: c.pattern, Variant: variant, PPS: c.load.PacketsPerSecond(), Load: idle}
+	var sent, got int
+	var datagrams, packets uint64
+	var delays []time.Duration
+	for _, r := range runs {
+		// A link that sheds has sent less than it was offered.
+		sending := perPacket(r.send.CPU-time.Duration(idle*1e3)*time.Duration(r.send.Packets), int(r.send.InThem))
+		recv := perPacket(r.recv.CPU, r.recv.Packets)
+		row.Send += sending / float64(len(runs))
+		row.Recv += recv / float64(len(runs))
+		row.All = append(row.All, sending+recv)
+		sent += r.send.Packets
+		got += r.recv.Packets
+		datagrams += r.send.Datagrams
+		packets += r.send.InThem
+		if r.send.Notes != "" {
+			row.Note = "; " + r.send.Notes
+		}
+		for _, d := range r.recv.Delays {
+			delays = append(delays, time.Duration(d)*time.Microsecond)
+		}
+	}
+	row.Came = min(share(got, sent), 1)
+	row.PerDatagram = float64(packets) / float64(max(datagrams, 1))
+	row.P50, row.P99 = Quantile(delays, .5), Quantile(delays, .99)
+	return row
+}
+
+// ratio is one promise about processor time.
 type ratio struct {
 	what, detail string
 	ratio, bound float64
 }
 
-func (r *Results) ratios() []ratio { return nil }
+func (r *Results) ratios() []ratio {
+	var out []ratio
+	for _, c := range cpuCases {
+		if c.bound == 0 {
+			continue
+		}
+		find := func(v string) *CPURow {
+			i := slices.IndexFunc(r.CPU, func(row CPURow) bool { return row.Pattern == c.pattern && row.Variant == v })
+			if i < 0 {
+				return nil
+			}
+			return &r.CPU[i]
+		}
+		ours, quic := find("maille"), find("quic-direct")
+		if ours == nil || quic == nil {
+			continue
+		}
+		out = append(out, ratio{
+			what: c.pattern, bound: c.bound, ratio: ours.Both() / quic.Both(),
+			detail: fmt.Sprintf("%.1f against %.1f us a packet, %.2f packets a datagram", ours.Both(), quic.Both(), ours.PerDatagram),
+		})
+	}
+	return out
+}
 
-func (b *Bench) cpu(context.Context) []CPURow { return nil }
+func saveCerts(dir string) error {
+	ca, err := identity.NewCA("bench", 0)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{senderName, receiverName} {
+		id, err := ca.Issue(name, "local", []string{"127.0.0.1"}, 0)
+		if err != nil {
+			return err
+		}
+		if err := id.SaveDir(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func command(ctx context.Context, o childOrder) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	order, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(order))
+	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// send runs a sender.
+func send(ctx context.Context, o childOrder) (rep childReport, err error) {
+	o.Role = senderName
+	cmd, err := command(ctx, o)
+	if err != nil {
+		return rep, err
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return rep, fmt.Errorf("sender: %w", err)
+	}
+	return rep, json.Unmarshal(out, &rep)
+}
+
+// pair runs a receiver and a sender.
+func pair(ctx context.Context, o childOrder) (rep pairReport, err error) {
+	o.Role = receiverName
+	cmd, err := command(ctx, o)
+	if err != nil {
+		return rep, err
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return rep, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return rep, err
+	}
+	if err := cmd.Start(); err != nil {
+		return rep, err
+	}
+	lines := bufio.NewReader(out)
+	addr, readErr := lines.ReadString('\n')
+	if readErr == nil {
+		o.To = strings.TrimSpace(addr)
+		rep.send, err = send(ctx, o)
+	}
+	_ = in.Close()
+	if readErr == nil && err == nil {
+		readErr = json.NewDecoder(lines).Decode(&rep.recv)
+	}
+	waitErr := cmd.Wait()
+	switch {
+	case err != nil:
+		return rep, err
+	case waitErr != nil:
+		return rep, fmt.Errorf("receiver: %w", waitErr)
+	}
+	return rep, readErr
+}

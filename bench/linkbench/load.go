@@ -16,6 +16,9 @@ type Load struct {
 	Videos, VideoBytes int
 	// Audios is how many tracks of 50 packets of AudioBytes a second.
 	Audios, AudioBytes int
+	// Tick, if not 0, gathers what comes within it at its end, as a loop that reads a busy
+	// socket finds several packets at once.
+	Tick time.Duration
 }
 
 // Meeting is the load of the grid: 24 Mbit/s of full packets and three speakers.
@@ -145,6 +148,9 @@ func (o *Offer) Next() (Offered, bool) {
 	}
 	p := o.ready[0]
 	o.ready = o.ready[1:]
+	if tick := o.load.Tick; tick > 0 {
+		p.At = (p.At + tick - 1) / tick * tick
+	}
 	p.ID = o.id
 	o.id++
 	return p, true

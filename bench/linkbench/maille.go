@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"maille/relay"
@@ -18,8 +19,40 @@ type linkSender struct {
 	endpoint *link.Endpoint
 	load     Load
 	tracks   []*track.Track
+	cameras  []*camera
 	byID     map[relay.TrackID]*track.Track
 }
+
+// camera is the publisher of a track: it makes the next picture a keyframe when asked.
+type camera struct {
+	wanted [relay.MaxSpatial]atomic.Bool
+	key    [relay.MaxSpatial]bool // the running picture is one; of the sending goroutine
+}
+
+func newCamera() *camera {
+	c := &camera{}
+	for i := range c.wanted {
+		c.wanted[i].Store(true)
+	}
+	return c
+}
+
+// keyframe tells whether a packet belongs to one.
+func (c *camera) keyframe(o Offered) bool {
+	if o.First {
+		c.key[o.Encoding] = o.Video && c.wanted[o.Encoding].Swap(false)
+	}
+	return c.key[o.Encoding]
+}
+
+// Keyframe implements relay.Source.
+func (c *camera) Keyframe(spatial uint8) { c.wanted[spatial].Store(true) }
+
+// Demand implements relay.Source; the load is offered in any case.
+func (*camera) Demand(relay.LayerSet) {}
+
+// Resend implements relay.Source; nothing is lost before the sender.
+func (*camera) Resend(uint8, []uint16) {}
 
 // nobody is a handler that serves nothing.
 type nobody struct{}
@@ -42,7 +75,9 @@ func openLinkSender(e Ends) (Sender, error) {
 	l := &linkSender{load: e.Load, byID: make(map[relay.TrackID]*track.Track)}
 	for i := range e.Load.Tracks() {
 		t := track.New(e.Load.Track(i), e.Load.Kind(i), "")
-		l.tracks = append(l.tracks, t)
+		c := newCamera()
+		t.SetSource(c)
+		l.tracks, l.cameras = append(l.tracks, t), append(l.cameras, c)
 		l.byID[t.ID()] = t
 	}
 	var err error
@@ -71,6 +106,7 @@ func (l *linkSender) Send(o Offered, m Mark) {
 	p.Seq, p.Timestamp, p.SSRC = o.Seq, o.Timestamp, uint32(o.Track)<<8|uint32(o.Encoding)
 	p.Encoding, p.Spatial, p.Temporal = o.Encoding, o.Encoding, o.Temporal
 	p.FrameStart, p.Marker, p.SwitchPoint = o.First, o.Last, o.First
+	p.Keyframe = l.cameras[o.Track].keyframe(o)
 	header := videoHeader
 	if !o.Video {
 		header = audioHeader
@@ -96,10 +132,12 @@ func (l *linkSender) Sent() Sent {
 		if t := l.byID[relay.TrackID(stream.Track)]; t != nil && t.Kind() == relay.Video {
 			size = l.load.VideoBytes
 		}
+		out.MediaBytes += stream.Packets * uint64(size)
 		out.RepairBytes += stream.Repaired * uint64(size)
 		shed += stream.Shed
 	}
-	out.Notes = fmt.Sprintf("loss %.3f, %d doubled, %d shed, drops %v", st.Loss, st.Doubled, shed, st.Drops)
+	out.Notes = fmt.Sprintf("loss %.3f, queue %v, cap %.1f Mbit/s, %d doubled, %d shed, drops %v",
+		st.Loss, st.Queue.Round(time.Millisecond), 8*st.Cap/1e6, st.Doubled, shed, st.Drops)
 	return out
 }
 

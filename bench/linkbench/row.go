@@ -64,6 +64,7 @@ const (
 	Bottleneck = "bottleneck" // 10 Mbit/s for 20 s, with a queue of a second
 	Shallow    = "shallow"    // the same with a queue of 100 ms
 	Blackhole  = "blackhole"  // nothing passes for a second
+	Cold       = "cold"       // nothing lost; the load begins the moment it is asked for
 )
 
 // Spec is a row of the grid.
@@ -94,7 +95,7 @@ func Grid() []Spec {
 // Specials are the rows that are not about loss.
 func Specials() []Spec {
 	var out []Spec
-	for _, p := range []string{Reorder, Duplicate, Bottleneck, Shallow, Blackhole} {
+	for _, p := range []string{Reorder, Duplicate, Bottleneck, Shallow, Blackhole, Cold} {
 		out = append(out, Spec{RTT: specialRTT, Pattern: p})
 	}
 	return out

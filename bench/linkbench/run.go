@@ -17,20 +17,34 @@ import (
 // Plan is the timing of a run: what is sent in [Warm, Warm+Measured) counts. The
 // impairment begins at Warm+Lead and ends after Fault when the pattern is a passing one;
 // then the load goes on for After.
+//
+// The load begins Settle after the tracks are asked for. Packets that come before a link
+// has its connections tell nothing about its steady state; the pattern Cold is about
+// them.
 type Plan struct {
+	Settle             time.Duration
 	Warm, Measured     time.Duration
 	Lead, Fault, After time.Duration
 }
 
+// settle is how long a link has to open its connections.
+const settle = time.Second
+
+// DefaultWarm is how long a link has to find its pace before its packets count.
+const DefaultWarm = 5 * time.Second
+
 // PlanFor is the plan of a pattern.
-func PlanFor(pattern string) Plan {
+func PlanFor(pattern string, warm time.Duration) Plan {
+	p := Plan{Settle: settle, Warm: warm, Measured: 10 * time.Second}
 	switch pattern {
 	case Bottleneck, Shallow:
-		return Plan{Warm: 5 * time.Second, Measured: 20 * time.Second, Fault: 20 * time.Second, After: 25 * time.Second}
+		p.Measured, p.Fault, p.After = 20*time.Second, 20*time.Second, 25*time.Second
 	case Blackhole:
-		return Plan{Warm: 5 * time.Second, Measured: 10 * time.Second, Lead: 2 * time.Second, Fault: time.Second, After: 10 * time.Second}
+		p.Lead, p.Fault, p.After = 2*time.Second, time.Second, 20*time.Second
+	case Cold:
+		p.Settle, p.Warm, p.Measured = 0, 0, 30*time.Second
 	}
-	return Plan{Warm: 5 * time.Second, Measured: 10 * time.Second}
+	return p
 }
 
 // bottleneckRate is bits per second of the two bottleneck patterns.
@@ -65,15 +79,18 @@ type Outcome struct {
 	// Forward is UDP payload bytes from sender to receiver in the measured time,
 	// acknowledgements and control included.
 	Forward uint64
-	// Repairs is RTP bytes sent again in that time.
-	Repairs uint64
-	Sent    Sent
+	// Media and Repairs are RTP bytes sent once and again in that time.
+	Media, Repairs uint64
+	Sent           Sent
 	// Queue is the 95th percentile of the path's queueing delay, two seconds after the
 	// fault began until its end.
 	Queue time.Duration
 	// Upper and Audio are how long after the fault's end the upper encodings and the
 	// audio were back; negative when they were not.
 	Upper, Audio time.Duration
+	// Cold is how long after the first packet all video was there; negative when it never
+	// was.
+	Cold time.Duration
 }
 
 // BytesRatio is Forward over the RTP bytes offered.
@@ -81,10 +98,14 @@ func (o *Outcome) BytesRatio() float64 {
 	return float64(o.Forward) / float64(max(o.Quality.MediaBytes, 1))
 }
 
-// Framing is the ratio without the RTP bytes sent again.
+// Framing is what Forward is, without the RTP bytes sent again, over the RTP bytes sent
+// once: what was shed is no merit.
 func (o *Outcome) Framing() float64 {
-	return o.BytesRatio() - float64(o.Repairs)/float64(max(o.Quality.MediaBytes, 1))
+	return float64(o.Forward-min(o.Forward, o.Repairs)) / float64(max(o.Media, 1))
 }
+
+// Repaired is the share of bytes sent again.
+func (o *Outcome) Repaired() float64 { return float64(o.Repairs) / float64(max(o.Media, 1)) }
 
 func ms(d time.Duration) float64 { return float64(d.Round(time.Microsecond)) / 1e6 }
 
@@ -128,7 +149,7 @@ func (s Spec) seed(base uint64) uint64 {
 // Run measures one variant on one row. It must be called in a synctest bubble, which no
 // context from outside may enter, and leaves nothing behind.
 func Run(spec Spec, variant string, load Load, plan Plan, seed uint64) (Outcome, error) {
-	out := Outcome{Spec: spec, Variant: variant, Upper: -1, Audio: -1}
+	out := Outcome{Spec: spec, Variant: variant, Upper: -1, Audio: -1, Cold: -1}
 	ctx := context.Background()
 	n := sim.New(spec.seed(seed))
 	defer n.Close()
@@ -172,6 +193,9 @@ func Run(spec Spec, variant string, load Load, plan Plan, seed uint64) (Outcome,
 	if err := sender.Ready(ready); err != nil {
 		return out, fmt.Errorf("%s on %v: %w", variant, spec, err)
 	}
+	if err := wait(ctx, plan.Settle); err != nil {
+		return out, err
+	}
 	gauge, err := startGauge(hosts[0], hosts[1])
 	if err != nil {
 		return out, err
@@ -209,8 +233,12 @@ func Run(spec Spec, variant string, load Load, plan Plan, seed uint64) (Outcome,
 	defer book.mu.Unlock()
 	out.Quality = Judge(book.samples, spec.RTT, at(plan.Warm), at(plan.Warm+plan.Measured))
 	out.Sent = sender.Sent()
-	if after.RepairBytes > before.RepairBytes {
-		out.Repairs = after.RepairBytes - before.RepairBytes
+	if d, ok := Restored(book.samples, spec.RTT, start, func(s Sample) bool { return s.Video }); ok {
+		out.Cold = d
+	}
+	// A new session counts from 0.
+	if after.MediaBytes >= before.MediaBytes && after.RepairBytes >= before.RepairBytes {
+		out.Media, out.Repairs = after.MediaBytes-before.MediaBytes, after.RepairBytes-before.RepairBytes
 	}
 	if plan.Fault > 0 {
 		out.Queue = gauge.queue(at(from+2*time.Second), at(to), rest.Delay)

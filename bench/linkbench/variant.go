@@ -40,9 +40,10 @@ type Sender interface {
 type Sent struct {
 	// Datagrams of media, and the packets in them.
 	Datagrams, Packets uint64
-	// RepairBytes is RTP bytes sent again, on request or ahead of it.
-	RepairBytes uint64
-	Lanes       int
+	// MediaBytes is RTP bytes sent once, where the variant may leave some out; RepairBytes
+	// is RTP bytes sent again, on request or ahead of it.
+	MediaBytes, RepairBytes uint64
+	Lanes                   int
 	// Notes says what else is worth knowing.
 	Notes string
 }
