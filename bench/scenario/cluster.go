@@ -193,12 +193,23 @@ func (c *Cluster) Abandon(name string) {
 // hint may ask for another.
 func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) *client.Client {
 	c.t.Helper()
+	return c.join(ctx, entry, hint, &auth.Claims{
+		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
+	})
+}
+
+// JoinAs is Join with claims of its own.
+func (c *Cluster) JoinAs(ctx context.Context, entry string, claims *auth.Claims) *client.Client {
+	c.t.Helper()
+	return c.join(ctx, entry, "", claims)
+}
+
+func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Claims) *client.Client {
+	c.t.Helper()
 	m := c.Nodes[entry]
 	n := c.clients.Add(1)
 	host := c.Net.Host(fmt.Sprintf("client-%d", n), m.Region, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
-	token, err := auth.Mint(apiKey, apiSecret, &auth.Claims{
-		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
-	}, time.Hour)
+	token, err := auth.Mint(apiKey, apiSecret, claims, time.Hour)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -208,7 +219,7 @@ func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) 
 	}
 	cl, err := client.Connect(ctx, client.Options{URL: url, Token: token, Dial: host.DialContext, Net: host.Pion()})
 	if err != nil {
-		c.t.Errorf("%s joins %s through %s: %v", identity, room, entry, err)
+		c.t.Errorf("%s joins %s through %s: %v", claims.Identity, claims.Video.Room, entry, err)
 		runtime.Goexit()
 	}
 	return cl
