@@ -27,9 +27,11 @@ type uplink struct {
 	sections map[string]*upSection
 	readers  map[*reader]struct{}
 	ufrag    string
-	restarts []int64              // when the client restarted ICE, the last maxRestarts times
-	early    map[string][]arrival // by mid: streams that pion told of before SetOffer adopted their section
-	gapped   chan struct{}        // a reader misses packets
+	restarts []int64 // when the client restarted ICE, the last maxRestarts times
+	// early holds streams that pion told of before their section was adopted, by mid: no
+	// more than pion has transceivers, and so than maxOfferSections.
+	early  map[string][]arrival
+	gapped chan struct{} // a reader misses packets
 }
 
 // upSection is a sending m-line of the client's last offer.
@@ -44,6 +46,15 @@ type upSection struct {
 type arrival struct {
 	track    *webrtc.TrackRemote
 	receiver *webrtc.RTPReceiver
+}
+
+// waiting adds a stream to those of a section that nothing reads yet. A section has at
+// most maxRids; of more the newest are those that still run.
+func waiting(list []arrival, a arrival) []arrival {
+	if len(list) == maxRids {
+		list = list[1:]
+	}
+	return append(list, a)
 }
 
 func (u *uplink) init() {
@@ -87,29 +98,38 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	if err := p.restarted(in.ufrag); err != nil {
 		return "", err
 	}
+	out, err := p.exchange(in)
+	if err != nil {
+		return "", fmt.Errorf("offer %d: %w", id, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.candidates = 0
+	p.adopt(in, agreed(out))
+	return p.audioTerms(out), nil
+}
+
+// exchange has pion answer an offer; the caller holds nego. pion may tell of its
+// streams before exchange returns.
+func (p *Peer) exchange(in *checked) (string, error) {
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.text}); err != nil {
-		return "", fmt.Errorf("%w: offer %d: %w", ErrRefused, id, err)
+		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	p.chooseCodecs(in)
 	answer, err := p.pc.CreateAnswer(nil)
 	if err != nil {
-		return "", fmt.Errorf("%w: answer to offer %d: %w", ErrRefused, id, err)
+		return "", fmt.Errorf("%w: answer: %w", ErrRefused, err)
 	}
 	gathered := webrtc.GatheringCompletePromise(p.pc)
 	if err := p.pc.SetLocalDescription(answer); err != nil {
-		return "", fmt.Errorf("rtc: answer to offer %d: %w", id, err)
+		return "", fmt.Errorf("rtc: answer: %w", err)
 	}
 	select {
 	case <-gathered:
 	case <-p.done:
 		return "", ErrClosed
 	}
-	out := p.engine.addHosts(p.pc.LocalDescription().SDP)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.candidates = 0
-	p.adopt(in, agreed(out))
-	return p.audioTerms(out), nil
+	return p.engine.addHosts(p.pc.LocalDescription().SDP), nil
 }
 
 // restarted bounds the client's ICE restarts: each builds new candidates and forgets
@@ -300,9 +320,9 @@ func (p *Peer) received(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 	switch a := (arrival{track, receiver}); {
 	case p.closing():
 	case s == nil:
-		p.up.early[t.Mid()] = append(p.up.early[t.Mid()], a)
+		p.up.early[t.Mid()] = waiting(p.up.early[t.Mid()], a)
 	case s.pub == nil:
-		s.remote = append(s.remote, a)
+		s.remote = waiting(s.remote, a)
 	default:
 		p.read(s.pub, s, a)
 	}

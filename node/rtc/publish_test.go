@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,71 @@ func TestPublish(t *testing.T) {
 			return len(u.unpublished) == 1 && u.unpublished[0] == "TR_VC1"
 		})
 	})
+}
+
+// pion tells of a declared stream while the offer is being answered, and may do so
+// before the section is known here: the stream must be read all the same.
+func TestStreamBeforeItsSection(t *testing.T) {
+	for _, announced := range []bool{true, false} {
+		t.Run(fmt.Sprintf("announced %t", announced), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.close()
+				u := w.uplink()
+				defer u.pc.GracefulClose()
+				u.negotiate()
+				w.wait("connected", func() bool { return u.last() == Connected })
+				tick(time.Second) // pion does one thing after the other, and SCTP is one
+				expect := Expect{Sid: "TR_AM", Cid: "mic", Kind: relay.Audio}
+				if announced {
+					w.check(u.peer.Expect(expect))
+				}
+				mic := u.audio("mic")
+				offer, err := u.pc.CreateOffer(nil)
+				w.check(err)
+				w.check(u.pc.SetLocalDescription(offer))
+
+				in, err := checkSDP(offer.SDP, true)
+				w.check(err)
+				u.peer.nego.Lock()
+				answer, err := u.peer.exchange(in)
+				u.peer.nego.Unlock()
+				w.check(err)
+				synctest.Wait() // pion's calls are through
+				u.peer.mu.Lock()
+				if len(u.peer.up.early) != 1 {
+					t.Error("pion did not tell of the stream early: the test tests nothing")
+				}
+				u.peer.adopt(in, agreed(answer))
+				if len(u.peer.up.early) != 0 {
+					t.Error("early streams are kept for ever")
+				}
+				u.peer.mu.Unlock()
+				if !announced {
+					w.check(u.peer.Expect(expect))
+				}
+				w.check(u.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
+				w.wait("published", func() bool { return u.find("TR_AM") != nil })
+				stop := every(20*time.Millisecond, mic.sound)
+				tick(time.Second)
+				stop()
+				if n := u.find("TR_AM").Track.Stats().Encodings[0].Packets; n < 40 {
+					t.Errorf("%d packets of a stream that came early", n)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitingStreamsAreBounded(t *testing.T) {
+	var list []arrival
+	newest := arrival{track: new(webrtc.TrackRemote)}
+	for range 100 {
+		list = waiting(list, arrival{})
+	}
+	if list = waiting(list, newest); len(list) != maxRids || list[maxRids-1] != newest {
+		t.Errorf("%d streams kept of one section", len(list))
+	}
 }
 
 func TestAnswerHasOneCodecAndAudioTerms(t *testing.T) {
