@@ -113,9 +113,12 @@ func (c *Counts) add(now, before Counts) Counts {
 		before = Counts{}
 	}
 	for _, n := range []struct{ total, now, before *uint64 }{
-		{&c.Packets, &now.Packets, &before.Packets}, {&c.Bytes, &now.Bytes, &before.Bytes},
-		{&c.Lost, &now.Lost, &before.Lost}, {&c.Repaired, &now.Repaired, &before.Repaired},
-		{&c.Asked, &now.Asked, &before.Asked}, {&c.Keyframes, &now.Keyframes, &before.Keyframes},
+		{&c.Packets, &now.Packets, &before.Packets},
+		{&c.Bytes, &now.Bytes, &before.Bytes},
+		{&c.Lost, &now.Lost, &before.Lost},
+		{&c.Repaired, &now.Repaired, &before.Repaired},
+		{&c.Asked, &now.Asked, &before.Asked},
+		{&c.Keyframes, &now.Keyframes, &before.Keyframes},
 	} {
 		*n.now = max(*n.now, *n.before)
 		*n.total += *n.now - *n.before

@@ -11,7 +11,7 @@ func links(i *instruments, src func() []Link) func(reading) {
 	loss := i.level("link.loss", "1", "Share of sent datagrams lost lately, repairs not counted.")
 	queue := i.level("link.queue.delay", "s", "Delay of the queue that stands on the path.")
 	estimate := i.level("link.estimate", "By/s", "What the path is estimated to carry; absent without limit.")
-	demand := i.level("link.demand", "By/s", "What the link is asked to carry.")
+	demand := i.level("link.demand", "By/s", "What the link is asked to carry; absent when not known.")
 	lanes := i.level("link.lanes", "{lane}", "QUIC connections that carry media.")
 	streams := i.level("link.streams", "{stream}", "Tracks on the link.")
 	packets := i.count("link.packets", "{packet}", "Media packets, repairs included.")
@@ -33,7 +33,9 @@ func links(i *instruments, src func() []Link) func(reading) {
 			if l.Estimate > 0 {
 				r.level(estimate, l.Estimate, peer...)
 			}
-			r.level(demand, l.Demand, peer...)
+			if l.Demand > 0 {
+				r.level(demand, l.Demand, peer...)
+			}
 			r.level(lanes, float64(l.Lanes), peer...)
 			r.level(streams, float64(l.StreamsIn), "peer", l.Peer, "direction", in)
 			r.level(streams, float64(l.StreamsOut), "peer", l.Peer, "direction", out)
@@ -46,6 +48,15 @@ func links(i *instruments, src func() []Link) func(reading) {
 			r.count(asked, l.RepairsAsked, peer...)
 			r.count(unfilled, l.RepairsUnfilled, peer...)
 			r.count(doubled, l.Doubled, peer...)
+		}
+	}
+}
+
+func refused(i *instruments, src func() map[string]uint64) func(reading) {
+	turned := i.count("link.refused", "{connection}", "Connections of would-be links that were turned away, by reason.")
+	return func(r reading) {
+		for why, n := range src() {
+			r.count(turned, n, "reason", why)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func mesh(peers int) Sources {
 		Rooms: func() Rooms {
 			return Rooms{Rooms: 1000, Participants: 10000, Published: Kinds{Audio: 1, Video: 2}, Subscribed: Kinds{Audio: 3, Video: 4}}
 		},
-		Links: func() []Link { return ls }, Totals: func() map[Key]Counts { return totals },
+		Links: func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} }, Totals: func() map[Key]Counts { return totals },
 		Raft: func() Raft {
 			return Raft{Leader: true, Quorum: true, Voter: true, Changes: 3, Applied: 99, Leaderless: 2 * time.Second}
 		},
@@ -97,6 +97,7 @@ func TestScrape(t *testing.T) {
 		`maille_client_bytes_total{direction="out",kind="audio"} 100`,
 		`maille_packets_dropped_total{reason="shed",where="link"} 18`,
 		`maille_raft_leaderless_seconds 2`,
+		`maille_link_refused_total{reason="name"} 4`,
 		`maille_gossip_members{state="draining"} 1`,
 		`maille_signal_joins_total{outcome="joined"} 1`,
 		`maille_signal_joins_total{outcome="unavailable"} 1`,
@@ -120,7 +121,7 @@ func TestScrape(t *testing.T) {
 func TestCardinality(t *testing.T) {
 	allowed := map[string]int{ // how many values each label may have
 		"region": 1, "node": 1, "service_name": 1, "service_version": 1,
-		"peer": 255, "kind": 2, "direction": 2, "origin": 2, "where": 6, "reason": int(relay.NumDrops) + 4,
+		"peer": 255, "kind": 2, "direction": 2, "origin": 2, "where": 6, "reason": int(relay.NumDrops) + 4 + 8,
 		"outcome": len(outcomes) + 2, "state": 3,
 	}
 	series := func(peers int) int {

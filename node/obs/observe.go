@@ -75,6 +75,9 @@ func observe(meter metric.Meter, src Sources) error {
 	if src.Links != nil {
 		reads = append(reads, links(i, src.Links))
 	}
+	if src.Refused != nil {
+		reads = append(reads, refused(i, src.Refused))
+	}
 	if src.Totals != nil {
 		reads = append(reads, totals(i, src.Totals))
 	}

@@ -5,8 +5,10 @@ import "time"
 // Sources are a node's numbers, read at each scrape. A nil func leaves its metrics
 // out. None may wait for a network, a disk or a room.
 type Sources struct {
-	Rooms    func() Rooms
-	Links    func() []Link
+	Rooms func() Rooms
+	Links func() []Link
+	// Refused counts connections of would-be links that were turned away, by reason.
+	Refused  func() map[string]uint64
 	Totals   func() map[Key]Counts
 	Raft     func() Raft
 	Gossip   func() Gossip
@@ -43,7 +45,7 @@ type Link struct {
 	// Queue is the delay of the queue on the path.
 	Queue time.Duration
 	// Estimate is what the path carries, Demand what is asked of it, in bytes per second;
-	// 0 when not known.
+	// 0, not reported, when not known.
 	Estimate, Demand      float64
 	Lanes                 int
 	StreamsOut, StreamsIn int
