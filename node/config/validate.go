@@ -152,9 +152,12 @@ func (v *validation) ports() {
 		port      int
 		protocols string
 	}{
-		{"ports.signal", p.Signal, "tcp"}, {"ports.ice_tcp", p.MediaTCP, "tcp"},
-		{"ports.media_udp", p.MediaUDP, "udp"}, {"ports.link", p.Link, "udp"},
-		{"ports.cluster", p.Cluster, "tcp"}, {"ports.gossip", p.Gossip, "tcp udp"},
+		{"ports.signal", p.Signal, "tcp"},
+		{"ports.ice_tcp", p.MediaTCP, "tcp"},
+		{"ports.media_udp", p.MediaUDP, "udp"},
+		{"ports.link", p.Link, "udp"},
+		{"ports.cluster", p.Cluster, "tcp"},
+		{"ports.gossip", p.Gossip, "tcp udp"},
 	} {
 		if s.port < 1 || s.port > 65535 {
 			v.wrong(s.key, "%d is no port from 1 to 65535", s.port)

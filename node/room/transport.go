@@ -108,7 +108,7 @@ func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc
 		}}})
 	case rtc.Closed:
 		if why != nil {
-			r.log.Warn("peer connection ended", "identity", p.identity, "err", why)
+			r.log.Info("peer connection ended", "identity", p.identity, "err", why)
 			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		}
 	}
