@@ -71,7 +71,7 @@ func (c *chain) state(seq uint16) uint8 {
 func (c *chain) got(seq, prev uint16, hasPrev bool, now int64) (duplicate, gapped bool) {
 	if c.started && now-c.heard > chainIdle {
 		c.seen, c.gaps, c.started = [chainWindow]seenPacket{}, c.gaps[:0], false
-		hasPrev = hasPrev && seq-prev <= maxRun // what came long before was not lost now
+		hasPrev = hasPrev && prev != c.newest && seq-prev <= maxRun // what came before is no loss
 	}
 	c.heard = now
 	if !c.started {
