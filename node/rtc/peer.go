@@ -79,6 +79,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	}
 	// Only now: from here on pion's calls can end the peer, which its goroutines do.
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.observe() })
+	pc.SCTP().OnClose(func(error) { p.shut(ErrLost) }) // the client said goodbye
 	pc.OnTrack(p.received)
 	pc.OnDataChannel(p.clientChannel)
 	go p.events.run()
@@ -116,7 +117,6 @@ func (p *Peer) observe() {
 	case webrtc.PeerConnectionStateFailed:
 		s, why = Failed, ErrLost
 	case webrtc.PeerConnectionStateClosed:
-		// Also the end of a client that says goodbye in DTLS.
 		p.mu.Unlock()
 		p.shut(ErrLost)
 		return
