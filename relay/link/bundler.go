@@ -15,8 +15,9 @@ type bundler struct {
 	audio entry // likewise audio
 	// tail is the second half of a split packet, tailP the packet it aliases; nil when
 	// none.
-	tail  wire.Frame
-	tailP *relay.Packet
+	tail     wire.Frame
+	tailP    *relay.Packet
+	tailLane *lane // where the first half went
 	// pace is the link's own, above those of the lanes.
 	pace   bucket
 	double doubler
@@ -93,8 +94,8 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		b.echo(&bundle, now)
 	}
 	if free != nil {
-		target = free
-		b.fill(&bundle, now)
+		target = b.follow(free, now)
+		b.fill(&bundle, target, now)
 	}
 	if bundle.Frames() == 0 {
 		freeDatagram(bundle.Seal(0))
@@ -117,32 +118,60 @@ func (b *bundler) nextAudio() entry {
 	return e
 }
 
-// fill adds what can wait, as far as it fits.
-func (b *bundler) fill(bundle *wire.Bundle, now int64) {
+// fill adds what can wait and may take the lane, as far as it fits.
+func (b *bundler) fill(bundle *wire.Bundle, l *lane, now int64) {
 	if b.tailP != nil {
 		if !bundle.Add(&b.tail) {
 			return
 		}
 		b.endTail()
 	}
-	if b.held.p != nil {
-		if !b.add(bundle, b.held) {
-			return
-		}
-		b.held = entry{}
-	}
-	late := func(e entry) { e.out.drop(e, relay.DropQueueFull) }
 	for b.tailP == nil && !bundle.Full() {
-		e, ok := b.s.queue.pop(now, late)
-		if !ok {
+		e := b.next(now)
+		if e.p == nil {
 			return
 		}
-		b.s.noteWait(now - e.at)
+		if bound := e.out.lane(e, now); bound != nil && bound != l && bundle.Frames() > 0 && bound.free() {
+			b.held = e
+			return
+		}
 		if !b.add(bundle, e) {
 			b.held = e
 			return
 		}
+		e.out.bind(e, l, now)
+		b.tailLane = l
 	}
+}
+
+// next takes what waits longest of what can wait.
+func (b *bundler) next(now int64) entry {
+	if e := b.held; e.p != nil {
+		b.held = entry{}
+		return e
+	}
+	e, ok := b.s.queue.pop(now, func(e entry) { e.out.drop(e, relay.DropQueueFull) })
+	if ok {
+		b.s.noteWait(now - e.at)
+	}
+	return e
+}
+
+// follow returns the lane for a bundle that begins with what waits longest: the one its
+// stream is on, if that has room.
+func (b *bundler) follow(free *lane, now int64) *lane {
+	bound := b.tailLane
+	if b.tailP == nil {
+		b.held = b.next(now)
+		if b.held.p == nil {
+			return free
+		}
+		bound = b.held.out.lane(b.held, now)
+	}
+	if bound != nil && bound.free() {
+		return bound
+	}
+	return free
 }
 
 // add puts a packet into the bundle, the first half of it if it is too large for any,

@@ -33,7 +33,12 @@ var meeting = load{videos: 20, videoPPS: 125, size: 1198, audios: 3, warm: 3 * t
 type result struct {
 	sent  int
 	delay []time.Duration // of those that came, sorted
+	// disorder counts those that came after one of their encoding with a higher number.
+	disorder int
 }
+
+// disordered is the share that came out of order.
+func (r *result) disordered() float64 { return float64(r.disorder) / float64(max(len(r.delay), 1)) }
 
 // within is the share that came within a delay.
 func (r *result) within(d time.Duration) float64 {
@@ -51,7 +56,7 @@ func (r *result) at(q float64) time.Duration {
 }
 
 func (r *result) String() string {
-	return fmt.Sprintf("%.3f%% of %d, p50 %v p95 %v p99 %v max %v", 100*r.share(), r.sent,
+	return fmt.Sprintf("%.3f%% of %d, %.3f%% out of order, p50 %v p95 %v p99 %v max %v", 100*r.share(), r.sent, 100*r.disordered(),
 		r.at(.5).Round(100*time.Microsecond), r.at(.95).Round(100*time.Microsecond),
 		r.at(.99).Round(100*time.Microsecond), r.at(1).Round(100*time.Microsecond))
 }
@@ -64,6 +69,8 @@ type meter struct {
 	top   uint8
 	begin int64
 	end   int64
+	// newest is the highest number of each encoding so far.
+	newest [relay.MaxSpatial]uint16
 }
 
 func (m *meter) Push(p *relay.Packet) {
@@ -76,6 +83,11 @@ func (m *meter) Push(p *relay.Packet) {
 	r := m.r
 	if p.Encoding < m.top {
 		r = m.lower
+	}
+	if newest := &m.newest[p.Encoding]; int16(p.Seq-*newest) > 0 || *newest == 0 {
+		*newest = p.Seq
+	} else {
+		r.disorder++
 	}
 	r.delay = append(r.delay, time.Duration(relay.Now()-at))
 }

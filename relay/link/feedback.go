@@ -13,6 +13,11 @@ import (
 const (
 	reportEvery = int64(25 * time.Millisecond)
 	reportFull  = 24
+	// lateAfter is how long a datagram stays in reports at least: those of one burst come
+	// apart by what lanes hold back, while the reports about it follow each other at once.
+	lateAfter = int64(25 * time.Millisecond)
+	// maxMarks bounds the reports that speak of one datagram.
+	maxMarks = 8
 )
 
 // sendFeedback sends the report and the repair requests that are due, and returns when
@@ -21,7 +26,7 @@ func (s *Session) sendFeedback(now int64) (next int64) {
 	next = never
 	if at := s.arrivals.due(); at <= now {
 		var buf [wire.MaxReport]wire.Arrival
-		base, late, list := s.arrivals.take(buf[:0])
+		base, late, list := s.arrivals.take(now, buf[:0])
 		for len(list) > 0 {
 			b, n := wire.AppendReport(newDatagram(), base, late, list)
 			s.urgent(b)
@@ -59,6 +64,7 @@ func (s *Session) sendAsks(now int64) (next int64) {
 						flush()
 					}
 				}))
+				u.release(&in.inEncoding, false)
 			}
 			in.Unlock()
 		}
@@ -91,10 +97,18 @@ type arrivalLog struct {
 	ring   [2 * wire.MaxReport]arrival
 	newest uint16
 	begun  bool
-	fresh  int       // datagrams that came since the last report
-	at     int64     // when the next report is due
-	froms  [2]uint16 // where the last two reports ended
-	late   uint16    // came after it could be in any report
+	fresh  int    // datagrams that came since the last report
+	at     int64  // when the next report is due
+	from   uint16 // where the next report begins
+	late   uint16 // came after it could be in any report
+	marks  [maxMarks]reportMark
+	marked int
+}
+
+// reportMark is where a report ended.
+type reportMark struct {
+	end uint16
+	at  int64
 }
 
 type arrival struct {
@@ -108,7 +122,7 @@ func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.begun {
-		a.begun, a.newest, a.froms, a.at = true, seq, [2]uint16{seq, seq}, now
+		a.begun, a.newest, a.from, a.at = true, seq, seq, now
 	}
 	if int16(seq-a.newest) > 0 {
 		// Slots skipped over hold what is a turn old.
@@ -117,7 +131,7 @@ func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
 		}
 		a.newest = seq
 	}
-	if int16(seq-a.froms[0]) < 0 {
+	if int16(seq-a.from) < 0 {
 		a.late++
 	}
 	a.ring[int(seq)%len(a.ring)] = arrival{seq: seq, got: true, at: uint32(now / wire.Tick)}
@@ -142,12 +156,12 @@ func (a *arrivalLog) due() int64 {
 	return a.at
 }
 
-// take returns what the next report says: everything since the report before the last,
-// so that one lost report loses nothing.
-func (a *arrivalLog) take(dst []wire.Arrival) (base, late uint16, list []wire.Arrival) {
+// take returns what the next report says: everything since the report before the last at
+// least, so that one lost report loses nothing.
+func (a *arrivalLog) take(now int64, dst []wire.Arrival) (base, late uint16, list []wire.Arrival) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	base = a.froms[0]
+	base = a.from
 	if n := a.newest - base; n >= wire.MaxReport {
 		base = a.newest - wire.MaxReport + 1
 	}
@@ -164,7 +178,14 @@ func (a *arrivalLog) take(dst []wire.Arrival) (base, late uint16, list []wire.Ar
 			list[i].At = 0
 		}
 	}
-	a.froms = [2]uint16{a.froms[1], a.newest + 1}
+	old := 0
+	for old < a.marked && (now-a.marks[old].at >= lateAfter || a.marked == maxMarks && old == 0) {
+		a.from = a.marks[old].end
+		old++
+	}
+	a.marked = copy(a.marks[:], a.marks[old:a.marked])
+	a.marks[a.marked] = reportMark{a.newest + 1, now}
+	a.marked++
 	a.fresh = 0
 	return base, a.late, list
 }

@@ -105,7 +105,7 @@ func FuzzReceive(f *testing.F) {
 		for seq := range uint16(4) {
 			origin.Push(fill(seq, 100))
 			bundle := newBundle()
-			bn.fill(&bundle, relay.Now())
+			bn.fill(&bundle, l, relay.Now())
 			bn.launch(&bundle, l, relay.Now())
 		}
 		for i := range 3 {

@@ -28,6 +28,8 @@ type lane struct {
 	pace atomic.Uint64
 	// missed counts datagrams reported as lost.
 	missed atomic.Int64
+	// gone: the lane is not in use any more.
+	gone atomic.Bool
 
 	// Pacing, touched by the bundler only.
 	bucket   bucket
@@ -146,7 +148,9 @@ func (l *lane) load() float64 {
 }
 
 // free tells whether the lane may take a datagram that can wait.
-func (l *lane) free() bool { return len(l.out) == 0 && l.bucket.tokens > 0 && l.load() < 1 }
+func (l *lane) free() bool {
+	return !l.gone.Load() && len(l.out) == 0 && l.bucket.tokens > 0 && l.load() < 1
+}
 
 const (
 	// overdrive fills the congestion window a little faster than it empties: below

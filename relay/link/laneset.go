@@ -48,6 +48,7 @@ func (s *Session) addLane(conn *quic.Conn) bool {
 }
 
 func (ls *laneSet) remove(l *lane) {
+	l.gone.Store(true)
 	ls.mu.Lock()
 	list := slices.DeleteFunc(slices.Clone(ls.all()), func(o *lane) bool { return o == l })
 	ls.list.Store(&list)

@@ -77,6 +77,8 @@ func TestTrackCrossesWithItsMetadata(t *testing.T) {
 			t.Errorf("stats %+v", st.Streams)
 		}
 		up.Close()
+		settle(10 * time.Second) // demand falls late, and with a packet that comes
+		origin.Push(fill(200, 10))
 		settle(200 * ms)
 		if src.demand != relay.NoLayers {
 			t.Errorf("after Close the source is asked for %b", src.demand)

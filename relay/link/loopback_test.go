@@ -42,7 +42,15 @@ func BenchmarkHop(b *testing.B) {
 	na.Peer("b", nb.Addr().String())
 	sb := <-up
 	got := make(chan time.Duration, 1<<20)
-	here.Attach(sinkFunc(func(p *relay.Packet) { got <- time.Duration(p.Arrived - int64(sentAt(p))) }), relay.AllLayers)
+	newest, disorder := uint16(0), 0
+	here.Attach(sinkFunc(func(p *relay.Packet) {
+		if int16(p.Seq-newest) < 0 {
+			disorder++
+		} else {
+			newest = p.Seq
+		}
+		got <- time.Duration(p.Arrived - int64(sentAt(p)))
+	}), relay.AllLayers)
 	sb.Pull(TrackRef{ID: "TR"}, here)
 	seq := uint16(0)
 	push := func() {
@@ -77,6 +85,7 @@ func BenchmarkHop(b *testing.B) {
 		b.ReportMetric(float64(delays[len(delays)/2])/1e3, "p50-us")
 		b.ReportMetric(float64(delays[len(delays)*99/100])/1e3, "p99-us")
 		b.ReportMetric(100*float64(len(delays))/float64(seq), "%arrived")
+		b.ReportMetric(100*float64(disorder)/float64(len(delays)), "%disorder")
 	}
 	origin.Close()
 	here.Close()

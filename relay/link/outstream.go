@@ -25,6 +25,9 @@ type outStream struct {
 	deficit int
 	closed  bool
 
+	// Touched by the bundler only: the lane each encoding is on, and since when.
+	bound [relay.MaxSpatial]binding
+
 	mu      sync.Mutex // guards history
 	history [relay.MaxSpatial]*history
 

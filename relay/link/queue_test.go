@@ -125,7 +125,7 @@ func TestPushAllocatesNothing(t *testing.T) {
 		if e := b.nextAudio(); !b.add(&bundle, e) {
 			t.Fatal("audio did not fit")
 		}
-		b.fill(&bundle, relay.Now())
+		b.fill(&bundle, l, relay.Now())
 		b.launch(&bundle, l, 1)
 		freeDatagram(<-l.out)
 	}); n != 0 {

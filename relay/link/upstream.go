@@ -29,9 +29,8 @@ type Upstream struct {
 	over   bool
 
 	in [relay.MaxSpatial]struct {
-		sync.Mutex
-		*chain
-		ssrc uint32
+		sync.Mutex // guards the rest, and the order of what is pushed
+		inEncoding
 	}
 	bytes    atomic.Uint64
 	peerSent atomic.Uint64
@@ -115,7 +114,8 @@ func (u *Upstream) Resend(spatial uint8, seqs []uint16) {
 	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Resend{Resend: m}})
 }
 
-// Close ends the stream; the track keeps what it has.
+// Close ends the stream; the track keeps what it has. It must not be called from
+// within a Push of the track.
 func (u *Upstream) Close() {
 	if u.finish(ErrClosed) {
 		u.s.ins.remove(u)
@@ -125,53 +125,27 @@ func (u *Upstream) Close() {
 
 func (u *Upstream) finish(err error) bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if u.over {
+		u.mu.Unlock()
 		return false
 	}
 	u.over, u.err = true, err
+	u.mu.Unlock()
+	u.flush() // pushing may ask for the demand, which takes mu
 	close(u.done)
 	return true
 }
 
 // frame takes one frame from a lane.
 func (u *Upstream) frame(f *wire.Frame, now int64) {
-	var p *relay.Packet
-	if f.Part == wire.Whole {
-		if u.note(f, now) {
-			return
-		}
-		p = relay.NewPacket()
-		f.Fill(p)
-	} else {
-		var lost int
-		u.s.joiner.Lock()
-		p, lost = u.s.joiner.Add(f)
-		u.s.joiner.Unlock()
-		for range lost {
-			u.s.counters.drops.Add(relay.DropLate)
-		}
-		if p == nil {
-			return
-		}
-		if u.note(f, now) {
-			p.Release()
-			return
-		}
+	p := u.packet(f)
+	if p == nil {
+		return
 	}
-	in := &u.in[f.Encoding]
-	in.Lock()
-	p.SSRC = in.ssrc
-	in.Unlock()
 	p.Arrived = now
-	u.bytes.Add(uint64(len(p.Payload)))
-	u.track.Push(p)
-}
-
-// note follows the chain; true for a duplicate.
-func (u *Upstream) note(f *wire.Frame, now int64) bool {
 	in := &u.in[f.Encoding]
 	in.Lock()
+	defer in.Unlock()
 	if in.chain == nil {
 		in.chain = new(chain)
 	}
@@ -179,14 +153,33 @@ func (u *Upstream) note(f *wire.Frame, now int64) bool {
 	if f.HasSSRC {
 		in.ssrc = f.SSRC
 	}
-	in.Unlock()
-	if duplicate {
-		u.s.counters.drops.Add(relay.DropDuplicate)
-	}
 	if gapped {
 		u.s.ins.noteGap(u)
 	}
-	return duplicate
+	if duplicate {
+		u.s.counters.drops.Add(relay.DropDuplicate)
+		p.Release()
+		return
+	}
+	p.SSRC = in.ssrc
+	u.bytes.Add(uint64(len(p.Payload)))
+	u.deliver(&in.inEncoding, p)
+}
+
+// packet makes a packet of a frame, once both halves of a split one are there.
+func (u *Upstream) packet(f *wire.Frame) *relay.Packet {
+	if f.Part == wire.Whole {
+		p := relay.NewPacket()
+		f.Fill(p)
+		return p
+	}
+	u.s.joiner.Lock()
+	defer u.s.joiner.Unlock()
+	p, lost := u.s.joiner.Add(f)
+	for range lost {
+		u.s.counters.drops.Add(relay.DropLate)
+	}
+	return p
 }
 
 func refusedBy(reason string) error { return fmt.Errorf("%w: %s", ErrRefused, reason) }
