@@ -118,6 +118,10 @@ var steps = []int{1, 2, 4, 6, 8, 12, 16}
 // capacityShare is the share of video and of audio that must be in time.
 const capacityShare = .995
 
+// capacityRamp is how long a demand takes to grow to its full size: people join and turn
+// on cameras one by one.
+const capacityRamp = 20 * time.Second
+
 // capacity tries larger loads at 100 ms until one does not pass, in virtual time: what
 // the protocol allows, however fast the processor.
 func (b *Bench) capacity() []Capacity {
@@ -129,10 +133,11 @@ func (b *Bench) capacity() []Capacity {
 			load := Meeting
 			load.Videos *= k
 			load.Audios *= k
+			load.Ramp = capacityRamp
 			var o Outcome
 			var err error
 			b.Bubble(fmt.Sprintf("capacity/%v/%d", spec, k), func() {
-				o, err = Run(spec, "maille", load, Plan{Settle: settle, Warm: 10 * time.Second, Measured: 5 * time.Second}, b.Seed)
+				o, err = Run(spec, "maille", load, Plan{Settle: settle, Warm: capacityRamp + 10*time.Second, Measured: 5 * time.Second}, b.Seed)
 			})
 			if err != nil {
 				best.Limit = err.Error()

@@ -19,6 +19,8 @@ type Load struct {
 	// Tick, if not 0, gathers what comes within it at its end, as a loop that reads a busy
 	// socket finds several packets at once.
 	Tick time.Duration
+	// Ramp is the time over which the tracks begin, one after the other.
+	Ramp time.Duration
 }
 
 // Meeting is the load of the grid: 24 Mbit/s of full packets and three speakers.
@@ -128,6 +130,7 @@ func NewOffer(seed uint64, load Load) *Offer {
 			period = frames
 		}
 		src := &source{track: i, next: time.Duration(rng.Int64N(int64(period)))}
+		src.next += load.Ramp * time.Duration(i) / time.Duration(load.Tracks())
 		for enc := range src.seq {
 			src.seq[enc] = uint16(rng.IntN(1 << 16))
 		}
