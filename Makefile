@@ -1,7 +1,7 @@
 # The verbs of this repository. `make lint test e2e` is what CI runs (.ci/run).
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: all build test race e2e lint generate generated clean
+.PHONY: all build test race e2e bench-link lint generate generated clean
 
 # Linters live in their own module file, so that they never raise a version in go.mod.
 TOOL := go tool -modfile=.ci/tools.mod
@@ -20,6 +20,9 @@ race: ## the same under the race detector
 e2e: build ## real Chromium, the unmodified livekit-client, three nodes
 	cd bench/e2e && npm ci --no-audit --no-fund --loglevel=error
 	node bench/e2e/run.mjs --maille bin/maille --out bench/out/e2e
+
+bench-link: ## the link between two nodes against plain QUIC and UDP; ROWS=100:0.01,cpu picks, OUT=file
+	go test -c -o bin/bench-link ./bench/linkbench && bin/bench-link -test.run '^TestGrid$$' -bench-link
 
 lint: ## formatting, vet, staticcheck, generated code up to date
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
