@@ -8,8 +8,9 @@
 //  1. A socket receives it and SRTP opens it: node/rtc, the publisher.
 //  2. packet.Parse reads it once, in a pooled buffer with a count of its users;
 //     codec.Inspect marks keyframes, picture starts and layers from its clear bytes.
-//  3. track.Push stores it in the ring of its encoding, for repair and for newcomers,
-//     and drops it if it came before.
+//  3. track.Push lets an audio track's gate (relay/audio) say whether it is among the
+//     loudest of its room, stores it in the ring of its encoding, for repair and for
+//     newcomers, and drops it if it came before.
 //  4. Every Sink that wants its layer is given the same buffer, in turn.
 //  5. A client's sink (node/rtc, the subscriber) lets layer decide whether it goes on
 //     and rewrite give it this client's numbers, writes a header around the untouched

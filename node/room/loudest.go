@@ -25,11 +25,11 @@ func loudest(s *meshpb.RoomSettings) int {
 }
 
 // voiceOf ranks a track of an owner among the room's voices; nil if it is exempt.
-func (r *Room) voiceOf(info *livekit.TrackInfo, owner string) *audio.Voice {
+func (r *Room) voiceOf(info *livekit.TrackInfo, owner string, relayed bool) *audio.Voice {
 	if info.Type != livekit.TrackType_AUDIO || info.Source == livekit.TrackSource_SCREEN_SHARE_AUDIO {
 		return nil
 	}
-	return r.voices.Add(owner)
+	return r.voices.Add(owner, relayed)
 }
 
 // hearsAll says whether a participant gets audio that is not among the loudest.

@@ -39,7 +39,7 @@ func TestWhoIsRanked(t *testing.T) {
 		{livekit.TrackType_AUDIO, livekit.TrackSource_SCREEN_SHARE_AUDIO, false},
 		{livekit.TrackType_VIDEO, livekit.TrackSource_CAMERA, false},
 	} {
-		if got := r.voiceOf(&livekit.TrackInfo{Type: tc.kind, Source: tc.source}, "ann") != nil; got != tc.ranked {
+		if got := r.voiceOf(&livekit.TrackInfo{Type: tc.kind, Source: tc.source}, "ann", false) != nil; got != tc.ranked {
 			t.Errorf("%s %s: ranked %v, want %v", tc.kind, tc.source, got, tc.ranked)
 		}
 	}

@@ -103,7 +103,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	p.published[t.Sid] = pub
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {
-		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity)
+		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity, false)
 		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
 	}
 	r.mu.Lock()

@@ -73,7 +73,7 @@ func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
 		kind = relay.Audio
 	}
 	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time), served: make(map[string]bool)}
-	if rel.voice = r.voiceOf(info, m.Info.Identity); rel.voice != nil {
+	if rel.voice = r.voiceOf(info, m.Info.Identity, true); rel.voice != nil {
 		rel.track.SetClassifier(audio.NewGate(rel.voice, nil))
 	}
 	r.relayed[sid] = rel

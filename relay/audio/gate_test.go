@@ -32,7 +32,7 @@ func (s *stream) push(change func(*relay.Packet)) (layer uint8, omitted uint16) 
 func quiet(p *relay.Packet) { p.Level = silence }
 
 func newStream() *stream {
-	return &stream{gate: NewGate(NewRanking(1).Add("a"), new(Meter)), seq: 65500, now: 1e12}
+	return &stream{gate: NewGate(NewRanking(1).Add("a", false), new(Meter)), seq: 65500, now: 1e12}
 }
 
 // fall lets the stream fall silent, and returns how many packets that are silent came.

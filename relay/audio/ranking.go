@@ -94,7 +94,11 @@ func (r *Ranking) SetLimit(n int) {
 }
 
 // Add returns a voice for a track of an owner, such as a participant's identity.
-func (r *Ranking) Add(owner string) *Voice { return &Voice{ranking: r, owner: owner} }
+// relayed says that it comes from another node, which ranked it too: to wait here
+// again for a second packet would cut words by one more packet at each hop.
+func (r *Ranking) Add(owner string, relayed bool) *Voice {
+	return &Voice{ranking: r, owner: owner, relayed: relayed}
+}
 
 // admits tells without a lock whether the bid may win a slot.
 func (r *Ranking) admits(b bid) bool {

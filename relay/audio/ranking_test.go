@@ -29,7 +29,7 @@ type hall struct {
 func newHall(slots, voices int) *hall {
 	h := &hall{ranking: NewRanking(slots), now: 1e12, fewest: 1 << 62}
 	for i := range voices {
-		h.voices = append(h.voices, h.ranking.Add(string(rune('a'+i))))
+		h.voices = append(h.voices, h.ranking.Add(string(rune('a'+i)), false))
 	}
 	h.passes, h.began = make([]bool, voices), make([]int64, voices)
 	return h
@@ -193,6 +193,18 @@ func TestOnset(t *testing.T) {
 	}
 }
 
+// What another node let through enters with its first packet here.
+func TestOnsetOfRelayed(t *testing.T) {
+	h := newHall(3, 3)
+	for n := range 100 {
+		h.speak(func(i int) uint8 { return syllables(40, n) })
+	}
+	far := h.ranking.Add("far", true)
+	if !far.Hear(h.now, 30) {
+		t.Error("its first packet does not pass")
+	}
+}
+
 // Voices that are about as loud do not take each other's slots.
 func TestNoFlapping(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -321,7 +333,7 @@ func TestLevelsAreCapped(t *testing.T) {
 func TestOneSlotPerOwner(t *testing.T) {
 	h := newHall(3, 6)
 	for i := range 5 {
-		h.voices[i] = h.ranking.Add("greedy")
+		h.voices[i] = h.ranking.Add("greedy", false)
 	}
 	for n := range 100 {
 		h.speak(func(i int) uint8 { return syllables(uint8(60-10*i), n) })

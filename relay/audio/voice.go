@@ -12,6 +12,7 @@ const (
 type Voice struct {
 	ranking *Ranking
 	owner   string
+	relayed bool // another node lets only the loudest through
 
 	last      int64 // when the last packet came
 	before    int64 // its loudness
@@ -81,6 +82,9 @@ type bid struct {
 func (v *Voice) note(now, loud int64) bid {
 	if now-v.last > hold {
 		v.before, v.peak, v.varied = 0, 0, now
+		if v.relayed {
+			v.before = loud // the node before has seen that it lasts
+		}
 	}
 	v.last = now
 	if loud > 0 {

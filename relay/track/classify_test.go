@@ -55,7 +55,7 @@ func TestPushThroughAGateAllocatesNothing(t *testing.T) {
 	}
 	tr := New("TR_A", relay.Audio, "audio/opus")
 	tr.SetSource(quiet{})
-	tr.SetClassifier(audio.NewGate(audio.NewRanking(3).Add("a"), new(audio.Meter)))
+	tr.SetClassifier(audio.NewGate(audio.NewRanking(3).Add("a", false), new(audio.Meter)))
 	tr.Attach(nothing{}, relay.Layer(0, audio.Loud))
 	var seq uint16
 	push := func() {
