@@ -152,7 +152,7 @@ func (p pionNet) find(match func(*transport.Interface) bool) (*transport.Interfa
 func (p pionNet) CreateDialer(d *net.Dialer) transport.Dialer { return pionDialer{p.h, d} }
 
 func (p pionNet) CreateListenConfig(*net.ListenConfig) transport.ListenConfig {
-	return pionListenConfig{p.h}
+	return pionListenConfig(p)
 }
 
 // pionDialer honours a net.Dialer's Timeout and Deadline.

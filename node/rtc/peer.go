@@ -156,8 +156,9 @@ func (p *Peer) finish(why error) {
 		p.log.Debug("closing", "err", err)
 	}
 	p.endSubscribers()
-	p.mu.Lock()   // whoever saw the peer open under mu has started its loop by now
-	p.mu.Unlock() //nolint:staticcheck
+	p.mu.Lock() // whoever saw the peer open under mu has started its loop by now
+	//lint:ignore SA2001 see above: the lock is waited for, not used
+	p.mu.Unlock()
 	p.loops.Wait()
 	p.endPublications()
 	p.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A store's directory holds:
@@ -186,7 +187,7 @@ func openDB(dir string, readOnly bool) (*raftboltdb.BoltStore, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: no %s", errCorrupt, dbFile)
-	case errors.As(err, &path), errors.Is(err, bbolt.ErrTimeout):
+	case errors.As(err, &path), errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("consensus: %w", err)
 	default:
 		return nil, fmt.Errorf("%w: %v", errCorrupt, err)

@@ -82,8 +82,6 @@ func (t *trace) report() {
 	t.e.Report(t.now, t.loss, due)
 }
 
-func (t *trace) used() float64 { return t.arrived / t.rate }
-
 func TestRandomLossIsNotCongestion(t *testing.T) {
 	tr := newTrace(1e9, 3e6)
 	tr.loss, tr.jitter = 0.2, 3e6
