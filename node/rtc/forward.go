@@ -20,6 +20,12 @@ const (
 	// without a gap in the numbers: after minutes of silence they may have wrapped. What
 	// was lost so long ago nobody asks for.
 	audioPause = 5 * 1e9 // nanoseconds
+
+	// exactDemand asks upstream for the layers of an encoding that are needed, else for
+	// whole encodings. It waits for links to tell which video packets they leave out
+	// (relay.Packet.Omitted), as they do of audio: till then a gap left on purpose would
+	// look like loss behind a link.
+	exactDemand = false
 )
 
 // forwarder decides which packets of a track one client gets, and with which numbers.
@@ -29,6 +35,7 @@ type forwarder struct {
 	selector *layer.Selector // nil for audio
 	numbers  *rewrite.Rewriter
 	want     layer.Want
+	exact    bool  // see exactDemand
 	resume   bool  // audio: the next packet begins anew
 	last     int64 // audio: when the last packet came
 }
@@ -36,7 +43,7 @@ type forwarder struct {
 func newForwarder(d Down, now int64) forwarder {
 	c := codec.Of(d.Mime)
 	history := audioHistory
-	f := forwarder{codec: c, resume: true, want: layer.Want{Spatial: min(d.MaxSpatial, relay.MaxSpatial-1),
+	f := forwarder{codec: c, exact: exactDemand, resume: true, want: layer.Want{Spatial: min(d.MaxSpatial, relay.MaxSpatial-1),
 		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused}}
 	if d.Kind == relay.Video {
 		f.selector, history = layer.New(f.layered(), f.want, now), videoHistory
@@ -65,18 +72,26 @@ func (f *forwarder) apply(now int64) {
 	}
 }
 
-// wants is what the subscriber needs from upstream. Video is asked for in whole
-// encodings: it is not told yet which packets of one are left out (relay.Packet.Omitted),
-// and a gap left on purpose would look like loss. Audio has two layers, see
-// relay.LayerSet.
+// wants is what is asked for upstream. Audio has two layers, see relay.LayerSet.
 func (f *forwarder) wants() relay.LayerSet {
 	switch {
+	case f.selector != nil && f.exact:
+		return f.selector.Needs()
 	case f.selector != nil:
 		return f.selector.Demand()
 	case f.want.Paused:
 		return relay.NoLayers
 	}
 	return relay.UpTo(0, min(f.want.Temporal, audio.Silent))
+}
+
+// hears is what is also heard when it passes for others: whole encodings, to tell a
+// packet left out here from a packet lost.
+func (f *forwarder) hears() relay.LayerSet {
+	if f.selector == nil {
+		return relay.NoLayers
+	}
+	return f.selector.Demand()
 }
 
 // pass decides on one packet. Without ok it is dropped for why; pad then says that a

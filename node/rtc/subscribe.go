@@ -32,7 +32,8 @@ type Subscriber struct {
 	started bool
 	ended   bool
 	out     forwarder
-	asked   relay.LayerSet // what the tap was last told
+	asked   relay.LayerSet // what the tap was last told to want
+	heeds   relay.LayerSet // and to hear
 	writer  writer
 	repair  repairBudget
 
@@ -69,8 +70,8 @@ func (s *Subscriber) start() {
 	}
 	s.started = true
 	s.out.live(s.track.Live(), s.peer.engine.now())
-	s.asked = s.out.wants()
-	want := s.asked
+	s.asked, s.heeds = s.out.wants(), s.out.hears()
+	want, hear := s.asked, s.heeds
 	s.mu.Unlock()
 	for encoding := range uint8(relay.MaxSpatial) {
 		if c, ok := s.track.LastClock(encoding); ok {
@@ -84,6 +85,7 @@ func (s *Subscriber) start() {
 	s.peer.mu.Unlock()
 
 	tap := s.track.Attach(s, want) // closes s at once if the track has ended
+	tap.Hear(hear)
 	s.mu.Lock()
 	s.tap = tap
 	ended := s.ended
@@ -114,6 +116,10 @@ func (s *Subscriber) want(tap *track.Tap) {
 	if want := s.out.wants(); want != s.asked {
 		s.asked = want
 		tap.Want(want)
+	}
+	if hear := s.out.hears(); hear != s.heeds {
+		s.heeds = hear
+		tap.Hear(hear)
 	}
 }
 
