@@ -194,6 +194,8 @@ type Received struct {
 	Size atomic.Uint64
 	// LastDelay is the newest packet's time from the publisher's payload stamp, ns.
 	LastDelay atomic.Int64
+	// Corrupt counts packets whose payload did not come as it was sent.
+	Corrupt atomic.Uint64
 	// Disorder counts VP8 picture ids that do not match their packets' numbers.
 	Disorder atomic.Uint64
 }
@@ -245,7 +247,10 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			}
 			picture = offset
 		}
-		if len(body) >= 8 {
+		if !intact(body) {
+			r.Corrupt.Add(1)
+		}
+		if len(body) >= stampSize {
 			r.LastDelay.Store(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(body)))
 		}
 	}

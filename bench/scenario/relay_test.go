@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"maille/bench/client"
+	"maille/bench/sim"
 	adminpb "maille/proto/admin"
 )
 
@@ -131,6 +132,40 @@ func TestGoesAroundACut(t *testing.T) {
 			case <-ctx.Done():
 				t.Fatal("the direct path is not taken again")
 			case <-time.After(500 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// Law 7: what looks encrypted crosses three nodes, a lossy path and its repairs byte
+// for byte, but for the picture ids that the last hop rewrites.
+func TestPayloadIsOpaque(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 13, 20*time.Millisecond, "paris", "lyon/1", "lyon/2")
+		defer c.Close()
+		c.Net.Path("paris", "lyon", sim.Path{Delay: 20 * time.Millisecond, Loss: 0.03, Reorder: 0.02, Duplicate: 0.01})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		people := c.Spread(ctx, "standup")
+		for _, cl := range people {
+			defer cl.Close()
+		}
+		a, err := people["paris"].PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := people["paris"].PublishVideo(ctx, 3, 30, 1150)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range []string{"lyon-1", "lyon-2"} {
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				if err := people[node].WaitPackets(ctx, sid, 400); err != nil {
+					t.Fatalf("%s: %v", node, err)
+				}
+				if n := people[node].Track(sid).Corrupt.Load(); n > 0 {
+					t.Errorf("%s: %d payloads of %s were changed", node, n, sid)
+				}
 			}
 		}
 	})
