@@ -63,17 +63,32 @@ func TestOneCopyPerRegionPair(t *testing.T) {
 			}
 		}
 		region := func(node string) string { return c.Nodes[node].Region }
-		pairs := make(map[string]int)
-		for _, x := range crossings(c.Show(ctx, "brest-1", "standup")) {
-			if region(x.from) != region(x.to) {
-				pairs[region(x.from)+"->"+region(x.to)+" "+x.track]++
+		measure := func() (pairs map[string]int, bytes, got map[string]uint64) {
+			pairs, bytes, got = make(map[string]int), make(map[string]uint64), make(map[string]uint64)
+			for _, x := range crossings(c.Show(ctx, "brest-1", "standup")) {
+				if region(x.from) != region(x.to) {
+					key := region(x.from) + "->" + region(x.to) + " " + x.track
+					pairs[key]++
+					bytes[key] += x.bytes
+					got[key] = people[region(x.to)+"-1"].Track(x.track).Bytes.Load()
+				}
 			}
+			return pairs, bytes, got
 		}
+		pass(5 * time.Second) // layers chosen on the way up are let go of
+		_, bytesBefore, gotBefore := measure()
+		pass(10 * time.Second)
+		pairs, bytes, got := measure()
 		for _, to := range []string{"lyon", "brest"} {
 			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
 				key := "paris->" + to + " " + sid
 				if pairs[key] != 1 {
 					t.Errorf("%s crosses %d times, want once", key, pairs[key])
+				}
+				// What a client watches is one copy of the layers demanded.
+				ratio := float64(bytes[key]-bytesBefore[key]) / float64(got[key]-gotBefore[key])
+				if ratio < 0.98 || ratio > 1.02 {
+					t.Errorf("%s: bytes that cross are %.3f times what a client there gets", key, ratio)
 				}
 				delete(pairs, key)
 			}
