@@ -251,10 +251,20 @@ func (c *Client) Err() error {
 // Left is closed when the server ended the session.
 func (c *Client) Left() <-chan struct{} { return c.left }
 
-// Close leaves the room and waits for everything to stop.
+// leaveWait is how long Close waits for the server to end the session.
+const leaveWait = 2 * time.Second
+
+// Close leaves the room and waits for everything to stop. It lets the server close
+// first: if both ends close a connection at once, pion may wait for a timer under a
+// mutex, which stops the clock of a bubble.
 func (c *Client) Close() error {
-	if c.ws != nil {
-		_ = c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}})
+	if c.ws != nil && c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}}) == nil {
+		late := time.NewTimer(leaveWait)
+		defer late.Stop()
+		select {
+		case <-c.left:
+		case <-late.C:
+		}
 	}
 	return c.Drop()
 }
