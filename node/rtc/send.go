@@ -80,13 +80,40 @@ func (s *Subscriber) Push(p *relay.Packet) {
 	switch {
 	case ok:
 		s.first(b, p, o, marker)
+		s.progress(p, o)
 	case pad:
 		s.drops.Add(why)
 		s.padding(b, o)
+		s.progress(p, o)
+	case s.awaited(b, p, why):
 	default:
 		s.drops.Add(why)
 	}
 	s.upstream(p.Arrived)
+}
+
+// progress notes what was sent: in order, or late into a place kept for it, which the
+// client may have asked for; the caller holds mu.
+func (s *Subscriber) progress(p *relay.Packet, o rewrite.Out) {
+	if int16(o.Seq-s.newest) > 0 {
+		s.newest = o.Seq
+		return
+	}
+	s.settled.add(o.Seq, p.Arrived)
+	s.pending.came(p.Encoding, p.Seq)
+}
+
+// awaited sends a packet that would be left out by now, of the layer before perhaps,
+// if the client has asked for it; the caller holds mu.
+func (s *Subscriber) awaited(b *binding, p *relay.Packet, why relay.Drop) bool {
+	if len(s.pending.list) == 0 || why == relay.DropMuted {
+		return false
+	}
+	seq, ok := s.pending.came(p.Encoding, p.Seq)
+	if ok {
+		s.resend(b, seq, p, p.Arrived)
+	}
+	return ok
 }
 
 // first sends a packet for the first time; the caller holds mu.
@@ -135,40 +162,41 @@ func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 	s.resent.Add(1)
 }
 
-// answer repairs what the client missed, from the track's ring. What is not there
-// climbs to whoever sent the track here.
+// answer repairs what the client missed, from the track's ring. What is not there is
+// sent when it comes, and asked for upstream if it does not.
 func (s *Subscriber) answer(now int64, seqs []uint16) {
 	b := s.bound.Load()
 	if b == nil {
 		return
 	}
-	var missing [relay.MaxSpatial][]uint16
+	var rtt int64
+	if h := s.heard.Load(); h != nil {
+		rtt = h.RTT
+	}
 	for _, seq := range seqs {
 		s.mu.Lock()
-		if encoding, origin, ok := s.out.numbers.Origin(seq); ok && !s.ended {
-			if p := s.track.Lookup(encoding, origin); p == nil {
-				missing[encoding] = append(missing[encoding], origin)
-			} else {
-				s.resend(b, seq, p)
+		encoding, origin, ok := s.out.numbers.Origin(seq)
+		if ok && !s.ended && !s.settled.crossing(seq, now, rtt) {
+			if p := s.track.Lookup(encoding, origin); p != nil {
+				s.resend(b, seq, p, now)
 				p.Release()
+			} else {
+				s.pending.add(seq, encoding, origin, now)
 			}
 		}
 		s.mu.Unlock()
 	}
-	for encoding, seqs := range missing {
-		if len(seqs) > 0 {
-			s.track.Resend(uint8(encoding), seqs)
-		}
-	}
 }
 
-func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet) {
+// resend sends p in the place of seq; the caller holds mu.
+func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet, now int64) {
 	if !s.repair.take(len(p.Payload)) {
 		s.drops.Add(relay.DropShed)
 		return
 	}
 	if o, ok := s.out.numbers.Again(seq, p); ok {
 		s.again(b, p, o)
+		s.settled.add(seq, now)
 	}
 }
 

@@ -36,6 +36,9 @@ type Subscriber struct {
 	heeds   relay.LayerSet // and to hear
 	writer  writer
 	repair  repairBudget
+	newest  uint16 // highest number sent
+	pending pending
+	settled settled
 
 	reported int64         // when the last sender report went out
 	reports  [4]sentReport // the last ones
@@ -132,6 +135,13 @@ func (s *Subscriber) upstream(now int64) {
 	s.want(s.tap)
 	if spatial, ok := s.out.keyframe(now); ok {
 		s.tap.Keyframe(spatial)
+	}
+	if len(s.pending.list) > 0 && now >= s.pending.next {
+		for encoding, seqs := range s.pending.due(now) {
+			if len(seqs) > 0 {
+				s.track.Resend(uint8(encoding), seqs)
+			}
+		}
 	}
 }
 
