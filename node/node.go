@@ -29,11 +29,8 @@ import (
 	"maille/placement/consensus"
 	"maille/placement/state"
 	adminpb "maille/proto/admin"
-	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
-	"maille/relay"
 	"maille/relay/link"
-	"maille/relay/track"
 )
 
 // CompatVersion is the server version told to clients: LiveKit's SDKs switch features
@@ -336,72 +333,6 @@ func (n *Node) tellLoad(ctx context.Context) {
 	}
 }
 
-// shutdownTimeout bounds each polite step of Close.
-const shutdownTimeout = 5 * time.Second
-
-// Close ends the node in order: clients are told and leave for another node, the
-// cluster is told, then everything stops. When it returns no goroutine is left.
-func (n *Node) Close() error {
-	var errs []error
-	n.closed.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		if n.rooms != nil {
-			// RECONNECT, not DISCONNECT: the client joins again by the same name and lands on
-			// a node that lives.
-			n.rooms.close(livekit.DisconnectReason_SERVER_SHUTDOWN, livekit.LeaveRequest_RECONNECT)
-		}
-		if n.signal != nil {
-			errs = append(errs, n.signal.Close())
-		}
-		n.cancel()
-		for _, s := range []*http.Server{n.web, n.ops} {
-			if s != nil {
-				errs = append(errs, s.Shutdown(ctx))
-			}
-		}
-		if n.opsGRPC != nil {
-			n.opsGRPC.Stop()
-		}
-		if n.gossip != nil {
-			// The others find out by themselves when nobody hears the goodbye, as when all
-			// leave at once.
-			if err := n.gossip.Leave(ctx); err != nil {
-				n.log.Info("leaving", "err", err)
-			}
-		}
-		if n.unwatch != nil {
-			n.unwatch()
-		}
-		if n.grpc != nil {
-			n.grpc.Stop()
-		}
-		if n.links != nil {
-			errs = append(errs, n.links.Close())
-		}
-		if n.engine != nil {
-			errs = append(errs, n.engine.Close())
-		}
-		if n.raft != nil {
-			errs = append(errs, n.raft.Close())
-		}
-		if n.gossip != nil {
-			errs = append(errs, n.gossip.Close())
-		}
-		if n.pool != nil {
-			errs = append(errs, n.pool.Close())
-		}
-		if n.mux != nil {
-			errs = append(errs, n.mux.Close())
-		}
-		n.wg.Wait()
-		if n.meters != nil {
-			errs = append(errs, n.meters.metrics.Close())
-		}
-	})
-	return errors.Join(errs...)
-}
-
 func (n *Node) now() time.Time { return time.Now() }
 
 // Version is the build's own version, for operators; clients are told CompatVersion.
@@ -410,41 +341,4 @@ func Version() string {
 		return info.Main.Version
 	}
 	return "devel"
-}
-
-// env is what rooms see of the node.
-type env struct{ n *Node }
-
-func (e *env) Self() string        { return e.n.self.Name }
-func (e *env) Region() string      { return e.n.self.Region }
-func (e *env) Engine() *rtc.Engine { return e.n.engine }
-func (e *env) Version() string     { return CompatVersion }
-func (e *env) Now() time.Time      { return e.n.now() }
-func (e *env) Send(node, channel string, msg []byte) error {
-	return e.n.send(node, channel, msg)
-}
-
-func (e *env) Linked(node string) bool { return e.n.links.Session(node) != nil }
-
-func (e *env) RegionOf(node string) string {
-	m, _ := e.n.gossip.Snapshot().Node(node)
-	return m.Region
-}
-
-func (e *env) Pull(node, roomName string, into *track.Track) room.Upstream {
-	return e.n.pull(node, roomName, into)
-}
-
-func (e *env) Revoke(node string, id relay.TrackID) {
-	if s := e.n.links.Session(node); s != nil {
-		s.Revoke(id)
-	}
-}
-
-func (e *env) Token(p *room.Participant) string {
-	token, err := e.n.verifier.Refresh(p.Current())
-	if err != nil {
-		e.n.log.Error("refresh token", "err", err)
-	}
-	return token
 }

@@ -1,0 +1,47 @@
+package node
+
+import (
+	"time"
+
+	"maille/node/room"
+	"maille/node/rtc"
+	"maille/relay"
+	"maille/relay/track"
+)
+
+// env is what rooms see of the node.
+type env struct{ n *Node }
+
+func (e *env) Self() string        { return e.n.self.Name }
+func (e *env) Region() string      { return e.n.self.Region }
+func (e *env) Engine() *rtc.Engine { return e.n.engine }
+func (e *env) Version() string     { return CompatVersion }
+func (e *env) Now() time.Time      { return e.n.now() }
+func (e *env) Send(node, channel string, msg []byte) error {
+	return e.n.send(node, channel, msg)
+}
+
+func (e *env) Linked(node string) bool { return e.n.links.Session(node) != nil }
+
+func (e *env) RegionOf(node string) string {
+	m, _ := e.n.gossip.Snapshot().Node(node)
+	return m.Region
+}
+
+func (e *env) Pull(node, roomName string, into *track.Track) room.Upstream {
+	return e.n.pull(node, roomName, into)
+}
+
+func (e *env) Revoke(node string, id relay.TrackID) {
+	if s := e.n.links.Session(node); s != nil {
+		s.Revoke(id)
+	}
+}
+
+func (e *env) Token(p *room.Participant) string {
+	token, err := e.n.verifier.Refresh(p.Current())
+	if err != nil {
+		e.n.log.Error("refresh token", "err", err)
+	}
+	return token
+}
