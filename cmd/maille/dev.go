@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"maille/mesh"
 	"maille/mesh/identity"
 	"maille/node"
 	"maille/node/auth"
@@ -120,7 +121,7 @@ func openDev(regions []string, loudest uint32, dir string, log *slog.Logger) ([]
 		}
 		n, err := node.New(node.Options{Config: cfg, Identity: id, Log: log})
 		if err != nil {
-			return nodes, explainPort(err)
+			return nodes, explainDevPort(err)
 		}
 		nodes = append(nodes, n)
 	}
@@ -197,4 +198,13 @@ See the mesh:  maille status        a room:  maille room show standup
 Stop with Ctrl-C.
 `, first.SignalURL(), auth.DevKey, auth.DevSecret, token)
 	return nil
+}
+
+// explainDevPort tells a newcomer why the mesh cannot start.
+func explainDevPort(err error) error {
+	var used *mesh.PortInUseError
+	if errors.As(err, &used) {
+		return fmt.Errorf("%w: is another `maille dev` running? Stop it, or find who holds the port with:  ss -lpn 'sport = :%s'", err, used.Port())
+	}
+	return err
 }
