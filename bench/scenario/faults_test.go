@@ -78,3 +78,38 @@ func TestVanishedClientIsRemoved(t *testing.T) {
 		}
 	})
 }
+
+// A node that stops tells its people to come again, and the others hear them leave.
+func TestStoppedNodeSendsItsPeopleElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 23, 20*time.Millisecond, "paris", "lyon", "brest")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris", "standup", "ann", "")
+		defer ann.Drop()
+		bob := c.Join(ctx, "lyon", "standup", "bob", "")
+		defer bob.Close()
+		if err := bob.Wait(ctx, "ann", func() bool { return len(bob.Participants()) == 1 }); err != nil {
+			t.Fatal(err)
+		}
+		c.Stop(c.Nodes["paris"])
+		select {
+		case <-ann.Left():
+		case <-ctx.Done():
+			t.Fatal("the client was not told")
+		}
+		if err := ann.Err(); err == nil || err.Error() != "leave: SERVER_SHUTDOWN RECONNECT" {
+			t.Errorf("left with %v, want to be told to join again", err)
+		}
+		if err := bob.Wait(ctx, "ann's departure", func() bool { return len(bob.Participants()) == 0 }); err != nil {
+			t.Error(err)
+		}
+		// She joins again through another node and meets bob.
+		again := c.Join(ctx, "brest", "standup", "ann", "")
+		defer again.Close()
+		if err := again.Wait(ctx, "bob", func() bool { return len(again.Participants()) == 1 }); err != nil {
+			t.Error(err)
+		}
+	})
+}
