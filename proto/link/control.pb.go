@@ -455,7 +455,9 @@ type Demand struct {
 	// Only in the first demand of a handle.
 	Track *TrackRef `protobuf:"bytes,2,opt,name=track,proto3" json:"track,omitempty"`
 	// relay.LayerSet; 0 keeps the handle and stops the packets.
-	Layers        uint32 `protobuf:"varint,3,opt,name=layers,proto3" json:"layers,omitempty"`
+	Layers uint32 `protobuf:"varint,3,opt,name=layers,proto3" json:"layers,omitempty"`
+	// How many watch behind the asking node; what few watch is shed first.
+	Watchers      uint32 `protobuf:"varint,4,opt,name=watchers,proto3" json:"watchers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +509,13 @@ func (x *Demand) GetTrack() *TrackRef {
 func (x *Demand) GetLayers() uint32 {
 	if x != nil {
 		return x.Layers
+	}
+	return 0
+}
+
+func (x *Demand) GetWatchers() uint32 {
+	if x != nil {
+		return x.Watchers
 	}
 	return 0
 }
@@ -1014,8 +1023,11 @@ func (x *TrackStats) GetShed() uint64 {
 
 // The accepting side's wish for lanes: only the dialing side dials.
 type Lanes struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Want          uint32                 `protobuf:"varint,1,opt,name=want,proto3" json:"want,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Want  uint32                 `protobuf:"varint,1,opt,name=want,proto3" json:"want,omitempty"`
+	// The sender found that the path carries only the smallest QUIC packets; want counts
+	// for nothing. Either side may say so.
+	Narrow        bool `protobuf:"varint,2,opt,name=narrow,proto3" json:"narrow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1057,6 +1069,13 @@ func (x *Lanes) GetWant() uint32 {
 	return 0
 }
 
+func (x *Lanes) GetNarrow() bool {
+	if x != nil {
+		return x.Narrow
+	}
+	return false
+}
+
 var File_link_control_proto protoreflect.FileDescriptor
 
 const file_link_control_proto_rawDesc = "" +
@@ -1093,11 +1112,12 @@ const file_link_control_proto_rawDesc = "" +
 	"\x05lanes\x18\t \x01(\v2\x12.maille.link.LanesH\x00R\x05lanes\x12*\n" +
 	"\x05ended\x18\n" +
 	" \x01(\v2\x12.maille.link.EndedH\x00R\x05endedB\x06\n" +
-	"\x04body\"e\n" +
+	"\x04body\"\x81\x01\n" +
 	"\x06Demand\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\rR\x06handle\x12+\n" +
 	"\x05track\x18\x02 \x01(\v2\x15.maille.link.TrackRefR\x05track\x12\x16\n" +
-	"\x06layers\x18\x03 \x01(\rR\x06layers\"B\n" +
+	"\x06layers\x18\x03 \x01(\rR\x06layers\x12\x1a\n" +
+	"\bwatchers\x18\x04 \x01(\rR\bwatchers\"B\n" +
 	"\bTrackRef\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -1128,9 +1148,10 @@ const file_link_control_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\rR\x06handle\x12\x18\n" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x12\n" +
-	"\x04shed\x18\x04 \x01(\x04R\x04shed\"\x1b\n" +
+	"\x04shed\x18\x04 \x01(\x04R\x04shed\"3\n" +
 	"\x05Lanes\x12\x12\n" +
-	"\x04want\x18\x01 \x01(\rR\x04wantB\x1aZ\x18maille/proto/link;linkpbb\x06proto3"
+	"\x04want\x18\x01 \x01(\rR\x04want\x12\x16\n" +
+	"\x06narrow\x18\x02 \x01(\bR\x06narrowB\x1aZ\x18maille/proto/link;linkpbb\x06proto3"
 
 var (
 	file_link_control_proto_rawDescOnce sync.Once

@@ -43,6 +43,8 @@ type Estimator struct {
 	fair  float64
 	seen  int64 // last report
 	ready bool
+	// limited: the cap is from Limit, and no queue was seen since.
+	limited bool
 }
 
 const (
@@ -121,6 +123,7 @@ func (e *Estimator) relax(dt float64) {
 // that fills any queue would take the whole path: then the limit yields instead, and
 // what was given up is taken back.
 func (e *Estimator) cut(now int64) {
+	e.limited = false
 	e.cuts++
 	e.cutAt = now
 	if e.cuts > yieldAfter {
@@ -227,5 +230,13 @@ func (e *Estimator) Limit(now int64) {
 		return
 	}
 	e.settled = max(e.rate.mean(), minCap)
+	e.limited = e.limited || e.cap == 0
 	e.cap, e.cutAt = e.settled, now
+}
+
+// Unlimit undoes Limit, unless a queue limited the path before or since.
+func (e *Estimator) Unlimit() {
+	if e.limited {
+		e.cap, e.settled, e.limited = 0, 0, false
+	}
 }

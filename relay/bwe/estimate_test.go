@@ -205,3 +205,29 @@ func FuzzReports(f *testing.F) {
 		}
 	})
 }
+
+func TestUnlimitTakesBackOnlyLimit(t *testing.T) {
+	var e Estimator
+	now := int64(time.Second)
+	report := func(delay int64) {
+		now += int64(25 * time.Millisecond)
+		e.Report(now, 0, []Sample{{Sent: now - delay, Arrived: now, Size: 1200}})
+	}
+	for range 40 {
+		report(int64(20 * time.Millisecond))
+	}
+	e.Limit(now)
+	if e.Cap() == 0 {
+		t.Fatal("not limited")
+	}
+	if e.Unlimit(); e.Cap() != 0 {
+		t.Error("still limited")
+	}
+	e.Limit(now)
+	for range 40 {
+		report(int64(200 * time.Millisecond))
+	}
+	if e.Unlimit(); e.Cap() == 0 {
+		t.Error("a queue's cap taken back")
+	}
+}

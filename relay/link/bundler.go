@@ -82,7 +82,10 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		}
 		return max(time.Duration(delay), time.Millisecond), false
 	}
-	bundle := newBundle()
+	if free != nil {
+		target = b.follow(free, now)
+	}
+	bundle := wire.NewBundleMax(newDatagram(), wire.TypeMedia, target.fitting(s.sent.maxSize(now)))
 	b.double.judge(s.sent.loss())
 	for ; audio.p != nil; audio = b.nextAudio() {
 		if !b.add(&bundle, audio) {
@@ -94,7 +97,6 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		b.echo(&bundle, now)
 	}
 	if free != nil {
-		target = b.follow(free, now)
 		b.fill(&bundle, target, now)
 	}
 	if bundle.Frames() == 0 {
@@ -103,11 +105,12 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	}
 	b.echo(&bundle, now)
 	b.double.fresh = 0
+	if s.small.Load() {
+		bundle.Pad(aloneSize)
+	}
 	b.launch(&bundle, target, now)
 	return 0, true
 }
-
-func newBundle() wire.Bundle { return wire.NewBundle(newDatagram(), wire.TypeMedia) }
 
 func (b *bundler) nextAudio() entry {
 	if e := b.audio; e.p != nil {
@@ -181,17 +184,17 @@ func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
 	f.From(e.p, e.out.handle)
 	f.Omitted = e.out.omitted(e.p)
 	f.Prev, f.HasPrev = e.prev, e.hasPrev
-	if wire.MaxDatagram-bundle.Len() < f.Size(false)+maxNoted && bundle.Frames() > 0 {
+	if bundle.Left() < f.Size(false)+maxNoted && bundle.Frames() > 0 {
 		return false
 	}
 	if !e.repair {
 		f.Prev, f.HasPrev, f.HasSSRC = e.out.note(e.p)
 	}
-	if f.HasSSRC && f.HasPrev && !f.Fits() {
+	if f.HasSSRC && f.HasPrev && !bundle.Holds(&f) {
 		f.HasSSRC = false // only the first of a stream is split for it
 		e.out.oweSSRC(e.p.Encoding)
 	}
-	if f.Fits() {
+	if bundle.Holds(&f) {
 		if !bundle.Add(&f) {
 			return false
 		}

@@ -118,7 +118,11 @@ func (s *Session) handleControl(m *linkpb.Control) error {
 			u.peerShed.Store(b.Stats.Shed)
 		}
 	case *linkpb.Control_Lanes:
-		s.lanes.wish(int(b.Lanes.Want))
+		if b.Lanes.Narrow {
+			s.narrow.Store(true)
+		} else {
+			s.lanes.wish(int(b.Lanes.Want))
+		}
 	}
 	return nil
 }

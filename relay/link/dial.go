@@ -31,7 +31,7 @@ func (e *Endpoint) keep(ctx context.Context, name, addr string) {
 	wait := redialMin
 	for ctx.Err() == nil {
 		id := rand.Uint64()
-		conn, stream, err := e.greet(ctx, name, addr, linkpb.Hello_KIND_CONTROL, id)
+		conn, stream, err := e.greet(ctx, name, addr, linkpb.Hello_KIND_CONTROL, id, narrowPacket)
 		if err == nil {
 			wait = redialMin
 			e.runDialed(ctx, name, id, conn, stream)

@@ -40,13 +40,20 @@ type peer struct {
 	done   chan struct{}
 }
 
-// quicConfig holds for control connections and lanes alike. A datagram of
-// wire.MaxDatagram bytes fits the first packet size beside an acknowledgement, and
-// packets never grow: probing for a larger MTU would gain nothing.
-func quicConfig() *quic.Config {
+// Sizes of QUIC packets, which never grow: probing for a larger MTU would gain nothing.
+const (
+	// widePacket holds a datagram of wire.MaxDatagram bytes beside an acknowledgement.
+	widePacket = wire.MaxDatagram + 80
+	// narrowPacket is the least that QUIC works with: what a handshake gets through with on
+	// any path. Control connections stay at it; lanes where nothing larger passes.
+	narrowPacket = 1200
+)
+
+// quicConfig holds for control connections and lanes alike.
+func quicConfig(packet uint16) *quic.Config {
 	return &quic.Config{
 		EnableDatagrams:            true,
-		InitialPacketSize:          wire.MaxDatagram + 80,
+		InitialPacketSize:          packet,
 		DisablePathMTUDiscovery:    true,
 		HandshakeIdleTimeout:       handshakeAfter,
 		MaxIdleTimeout:             10 * time.Second,
@@ -56,6 +63,18 @@ func quicConfig() *quic.Config {
 		MaxStreamReceiveWindow:     maxMessage,
 		MaxConnectionReceiveWindow: 4 * maxMessage,
 	}
+}
+
+// configFor chooses the packet size of an accepted connection, of which only the address
+// is known: one from where a session is comes to be a lane of it.
+func (e *Endpoint) configFor(info *quic.ClientInfo) (*quic.Config, error) {
+	from := info.RemoteAddr.String()
+	for _, s := range e.Sessions() {
+		if !s.narrow.Load() && s.remote.String() == from {
+			return quicConfig(widePacket), nil
+		}
+	}
+	return quicConfig(narrowPacket), nil
 }
 
 // Listen starts an endpoint on cfg.Conn.
@@ -79,8 +98,10 @@ func Listen(cfg Config) (*Endpoint, error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: 4, ConnContext: e.watchHandshake}
+	listening := quicConfig(narrowPacket)
+	listening.GetConfigForClient = e.configFor
 	var err error
-	e.listener, err = e.transport.Listen(cfg.TLS.ServerTLS(ALPN), quicConfig())
+	e.listener, err = e.transport.Listen(cfg.TLS.ServerTLS(ALPN), listening)
 	if err != nil {
 		e.cancel(err)
 		return nil, fmt.Errorf("link: listen: %w", err)

@@ -81,6 +81,9 @@ func (s *Session) sendAsks(now int64) (next int64) {
 // control connection before there are lanes. Feedback is small and does not wait.
 func (s *Session) urgent(b []byte) {
 	lanes := s.lanes.all()
+	if s.small.Load() {
+		lanes = nil // where it would make a packet of a datagram of media too large
+	}
 	s.turn++
 	for i := range lanes {
 		if l := lanes[(s.turn+i)%len(lanes)]; len(l.out) == 0 {

@@ -104,7 +104,7 @@ func FuzzReceive(f *testing.F) {
 		bn := &bundler{s: s}
 		for seq := range uint16(4) {
 			origin.Push(fill(seq, 100))
-			bundle := newBundle()
+			bundle := wire.NewBundle(newDatagram(), wire.TypeMedia)
 			bn.fill(&bundle, l, relay.Now())
 			bn.launch(&bundle, l, relay.Now())
 		}

@@ -167,14 +167,14 @@ func (e *Endpoint) readHello(ctx context.Context, conn *quic.Conn) (*quic.Stream
 }
 
 // greet dials one connection and says hello on it.
-func (e *Endpoint) greet(ctx context.Context, peer, addr string, kind linkpb.Hello_Kind, session uint64) (*quic.Conn, *quic.Stream, error) {
+func (e *Endpoint) greet(ctx context.Context, peer, addr string, kind linkpb.Hello_Kind, session uint64, packet uint16) (*quic.Conn, *quic.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeAfter)
 	defer cancel()
 	to, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, nil, fmt.Errorf("link: address of %s: %w", peer, err)
 	}
-	conn, err := e.transport.Dial(ctx, to, e.cfg.TLS.ClientTLS(peer, ALPN), quicConfig())
+	conn, err := e.transport.Dial(ctx, to, e.cfg.TLS.ClientTLS(peer, ALPN), quicConfig(packet))
 	if err != nil {
 		return nil, nil, fmt.Errorf("link: dial %s: %w", peer, err)
 	}

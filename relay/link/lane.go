@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,8 @@ type lane struct {
 	pace atomic.Uint64
 	// missed counts datagrams reported as lost.
 	missed atomic.Int64
+	// limit is the largest datagram that QUIC takes, once it refused one; 0 before.
+	limit atomic.Int64
 	// gone: the lane is not in use any more.
 	gone atomic.Bool
 
@@ -84,10 +87,28 @@ func (l *lane) send() {
 			err := l.conn.SendDatagram(b)
 			freeDatagram(b)
 			if err != nil {
-				l.s.counters.drops.Add(relay.DropSend)
+				l.refused(err)
 			}
 		}
 	}
+}
+
+func (l *lane) refused(err error) {
+	var large *quic.DatagramTooLargeError
+	if errors.As(err, &large) {
+		l.limit.Store(large.MaxDatagramPayloadSize)
+		l.s.counters.drops.Add(relay.DropTooLarge)
+		return
+	}
+	l.s.counters.drops.Add(relay.DropSend)
+}
+
+// fitting is the size that a datagram of at most max bytes may have on this lane.
+func (l *lane) fitting(max int) int {
+	if limit := int(l.limit.Load()); limit > 0 && limit < max {
+		return limit
+	}
+	return max
 }
 
 func (l *lane) receive() {

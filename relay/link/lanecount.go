@@ -159,6 +159,12 @@ func (c *laneCount) judging(now int64, st laneState) bool {
 	return c.grew && 2*st.lanes >= 3*c.fewer && c.tallied >= outcomes && now-c.changed < judgedFor
 }
 
+// forgive forgets what was lost so far, and what was concluded from it.
+func (c *laneCount) forgive(now int64) {
+	c.changed, c.useless, c.pause = now, now, 0
+	c.grew, c.tallied, c.pressed = false, 0, 0
+}
+
 func (c *laneCount) to(now int64, want int) int {
 	c.changed, c.grew, c.tallied, c.pressed = now, false, 0, 0
 	return want

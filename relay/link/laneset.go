@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"math"
 	"slices"
 	"sync"
@@ -161,11 +162,25 @@ func (s *Session) shedLanes() {
 // retireAfter exceeds any round trip with a timeout of QUIC's on top.
 const retireAfter = 2 * time.Second
 
+// widePatience is how long a lane's handshake with wide packets may take when no lane
+// ever came up: then the path may carry narrow ones only.
+const widePatience = 2 * time.Second
+
 // dialLane dials one lane; false when it did not come up.
 func (s *Session) dialLane() bool {
-	conn, _, err := s.e.greet(s.ctx, s.peer, s.remote.String(), linkpb.Hello_KIND_LANE, s.id)
+	ctx, packet := s.ctx, uint16(widePacket)
+	if s.narrow.Load() {
+		packet = narrowPacket
+	} else if len(s.lanes.all()) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, widePatience)
+		defer cancel()
+	}
+	conn, _, err := s.e.greet(ctx, s.peer, s.remote.String(), linkpb.Hello_KIND_LANE, s.id, packet)
 	if err != nil {
-		s.e.log.Debug("lane failed", "peer", s.peer, "err", err)
+		if packet == widePacket && ctx.Err() != nil && len(s.lanes.all()) == 0 {
+			s.narrowed()
+		}
 		return false
 	}
 	if !s.addLane(conn) {
@@ -173,6 +188,15 @@ func (s *Session) dialLane() bool {
 		return false
 	}
 	return true
+}
+
+// narrowed makes lanes from now on use the smallest packets, at both ends.
+func (s *Session) narrowed() {
+	if s.narrow.Swap(true) || s.ctx.Err() != nil {
+		return
+	}
+	s.e.log.Info("path carries no full packets", "peer", s.peer)
+	s.tell(&linkpb.Control{Body: &linkpb.Control_Lanes{Lanes: &linkpb.Lanes{Narrow: true}}})
 }
 
 // noteWait keeps the longest time a packet waited.

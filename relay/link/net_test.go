@@ -27,6 +27,7 @@ type conditions struct {
 	rate   float64 // bits per second of UDP payload and 28 bytes of headers; 0 is unlimited
 	queue  int     // bytes; what exceeds it is dropped
 	cut    bool
+	mtu    int // of IPv4 packets; larger ones are dropped. 0 is no limit
 }
 
 type path struct {
@@ -164,7 +165,7 @@ func (h *host) WriteTo(b []byte, to net.Addr) (int, error) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.sent++
-	if p.c.cut || lucky < p.c.loss {
+	if p.c.cut || lucky < p.c.loss || p.c.mtu > 0 && len(b)+28 > p.c.mtu {
 		p.dropped++
 		return len(b), nil
 	}

@@ -5,6 +5,7 @@ import (
 
 	"maille/relay"
 	"maille/relay/track"
+	"maille/relay/wire"
 )
 
 // queueOf returns a session that is nothing but its queue, and streams on it.
@@ -121,7 +122,7 @@ func TestPushAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		outs[0].Push(p)
 		outs[1].Push(p)
-		bundle := newBundle()
+		bundle := wire.NewBundle(newDatagram(), wire.TypeMedia)
 		if e := b.nextAudio(); !b.add(&bundle, e) {
 			t.Fatal("audio did not fit")
 		}

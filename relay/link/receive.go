@@ -10,7 +10,7 @@ func (s *Session) receive(l *lane, b []byte, now int64) {
 	s.heard.Store(now)
 	var err error
 	switch wire.TypeOf(b) {
-	case wire.TypeMedia:
+	case wire.TypeMedia, wire.TypePadded:
 		err = s.receiveBundle(b, now)
 	case wire.TypeReport:
 		err = s.reported(b, now)

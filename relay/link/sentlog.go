@@ -24,6 +24,7 @@ type sentLog struct {
 	low  uint16 // nothing before it is unreported
 	late uint16 // the peer's count of arrivals too late to report
 
+	size     sizer
 	estimate bwe.Estimator
 	samples  []bwe.Sample
 	clock    unwrapper
@@ -53,6 +54,14 @@ func (g *sentLog) limit(now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.estimate.Limit(now)
+	g.cap.Store(math.Float64bits(g.estimate.Cap()))
+}
+
+// forgive undoes limit.
+func (g *sentLog) forgive() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.estimate.Unlimit()
 	g.cap.Store(math.Float64bits(g.estimate.Cap()))
 }
 
@@ -101,6 +110,7 @@ func (g *sentLog) note(l *lane, size int, held bool, now int64) (seq uint16) {
 	}
 	*d = sentDatagram{l: l, at: now, size: int32(size), seq: seq, held: held}
 	l.flying.Add(int64(size))
+	g.size.sent(size-overhead, now)
 	if seq-g.low >= sentLogSize {
 		g.low = seq - sentLogSize + 1
 	}
@@ -132,6 +142,9 @@ func (g *sentLog) settle(base, late uint16, arrivals []wire.Arrival, now int64, 
 				d.l.flying.Add(-int64(d.size))
 				d.l.missed.Add(1)
 				d.l = nil
+				if g.size.missed(int(d.size)-overhead, d.at, now) {
+					g.lossRate = 0 // what was lost for its size tells nothing of the rest
+				}
 				c.lost.Add(1)
 				g.lossRate += (1 - g.lossRate) * lossGain
 			}
@@ -153,6 +166,7 @@ func (g *sentLog) settle(base, late uint16, arrivals []wire.Arrival, now int64, 
 		}
 		d.l.flying.Add(-int64(d.size))
 		d.l = nil
+		g.size.came(int(d.size)-overhead, d.at)
 		c.arrived.Add(1)
 		g.lossRate -= g.lossRate * lossGain
 		g.samples = append(g.samples, bwe.Sample{Sent: d.at, Arrived: g.clock.at(a.At), Size: int(d.size), Held: d.held})

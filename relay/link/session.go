@@ -38,6 +38,10 @@ type Session struct {
 	// probed is when the last probes left, by id; 0 once answered.
 	probed [16]atomic.Int64
 
+	narrow atomic.Bool // the path carries no packets of widePacket bytes
+
+	small atomic.Bool // datagrams are smaller than wire.MaxDatagram
+
 	lanes    laneSet
 	queue    queue
 	sent     sentLog
@@ -169,6 +173,7 @@ func (s *Session) upkeep() {
 			s.probed[id%uint32(len(s.probed))].Store(now)
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
 			s.tellStats()
+			s.tuneSize(now)
 			s.tuneLanes(now)
 			s.tuneShed(now)
 		}

@@ -32,6 +32,9 @@ type Stats struct {
 	Loss  float64
 	Queue time.Duration
 	Cap   float64
+	// DatagramSize is the largest datagram that is sent, in bytes: less than 1,200 after
+	// the path stopped carrying full ones.
+	DatagramSize int
 	// Doubled counts audio packets sent twice ahead of loss.
 	Doubled uint64
 	// Asked counts requests for missing packets; RepairMisses those the peer made that
@@ -71,6 +74,7 @@ func (s *Session) Stats() Stats {
 		Doubled: c.doubled.Load(), Drops: c.drops.Snapshot(),
 	}
 	st.Loss, st.Queue, st.Cap = s.sent.state()
+	st.DatagramSize = s.sent.steadySize()
 	for _, o := range s.outs.all() {
 		st.Streams = append(st.Streams, StreamStats{
 			Track: string(o.ref.ID), Room: o.ref.Room, Outgoing: true, Layers: relay.LayerSet(o.layers.Load()),

@@ -23,6 +23,7 @@ const (
 	TypeAsk    Type = 3 // sequence numbers the receiver misses
 	TypeProbe  Type = 4 // liveness, answered at once by TypeEcho
 	TypeEcho   Type = 5
+	TypePadded Type = 6 // a bundle, then bytes to ignore and their number, u16
 )
 
 // Errors of the decoders. They carry no context: a caller counts them.

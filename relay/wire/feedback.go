@@ -9,6 +9,9 @@ const Tick = 32_000
 // MaxReport bounds the datagrams that one report covers.
 const MaxReport = 512
 
+// MaxFeedback bounds reports and requests, so that they pass where full datagrams do not.
+const MaxFeedback = 1000
+
 // Arrival is one entry of a report.
 type Arrival struct {
 	Got bool
@@ -31,7 +34,7 @@ func AppendReport(b []byte, base, late uint16, arrivals []Arrival) (out []byte, 
 	var ref uint32
 	seen := false
 	for _, a := range arrivals {
-		if n == MaxReport || len(b)-start > MaxDatagram-binary.MaxVarintLen64 {
+		if n == MaxReport || len(b)-start > MaxFeedback-binary.MaxVarintLen64 {
 			break
 		}
 		n++
@@ -99,7 +102,7 @@ type Gap struct {
 const gapSize = 9
 
 // MaxGaps is what one request holds.
-const MaxGaps = (MaxDatagram - 1) / gapSize
+const MaxGaps = (MaxFeedback - 1) / gapSize
 
 // AppendAsk encodes at most MaxGaps gaps.
 func AppendAsk(b []byte, gaps []Gap) []byte {
@@ -119,7 +122,7 @@ func ParseAsk(b []byte, dst []Gap) ([]Gap, error) {
 	if len(b) < 1 || (len(b)-1)%gapSize != 0 {
 		return dst, ErrShort
 	}
-	if len(b) > MaxDatagram {
+	if len(b) > 1+MaxGaps*gapSize {
 		return dst, ErrInvalid
 	}
 	for b = b[1:]; len(b) > 0; b = b[gapSize:] {

@@ -171,7 +171,10 @@ func (f *Frame) Split() (first, second Frame) {
 }
 
 // Fits tells whether the frame goes into a datagram of its own, unsplit.
-func (f *Frame) Fits() bool { return BundleHeader+f.Size(false) <= MaxDatagram }
+func (f *Frame) Fits() bool { return f.FitsIn(MaxDatagram) }
+
+// FitsIn is Fits for a datagram of at most max bytes.
+func (f *Frame) FitsIn(max int) bool { return BundleHeader+f.Size(false) <= max }
 
 func (f *Frame) append(b []byte, last bool) []byte {
 	var flags uint8

@@ -56,6 +56,9 @@ func TestBundleRoundTrip(t *testing.T) {
 				want = append(want, f)
 			}
 		}
+		if rapid.Bool().Draw(t, "padded") {
+			b.Pad(640)
+		}
 		dgram := b.Seal(seq)
 		if len(dgram) > MaxDatagram || cap(dgram) != MaxDatagram {
 			t.Fatalf("datagram of %d bytes, capacity %d", len(dgram), cap(dgram))
