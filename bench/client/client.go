@@ -50,6 +50,8 @@ type Client struct {
 	readyOne sync.Once
 	leftOne  sync.Once
 	left     chan struct{} // closed on LeaveRequest or a lost socket
+	// Closed when the server ended the data channels of a connection.
+	pubClosed, subClosed chan struct{}
 
 	mu           sync.Mutex // guards the fields below
 	join         *livekit.JoinResponse
@@ -72,6 +74,7 @@ type Client struct {
 func Connect(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{
 		opts: o, joined: make(chan struct{}), ready: make(chan struct{}), left: make(chan struct{}),
+		pubClosed: make(chan struct{}), subClosed: make(chan struct{}),
 		participants: make(map[string]*livekit.ParticipantInfo), speakers: make(map[string]*livekit.SpeakerInfo),
 		published: make(map[string]chan *livekit.TrackInfo), received: make(map[string]*Received),
 		channels: make(map[string]*webrtc.DataChannel), quality: make(map[string]*livekit.SubscribedQualityUpdate),
@@ -152,6 +155,10 @@ func (c *Client) peers() error {
 				Trickle: &livekit.TrickleRequest{CandidateInit: string(init), Target: target},
 			}})
 		})
+	}
+	for pc, closed := range map[*webrtc.PeerConnection]chan struct{}{c.pub: c.pubClosed, c.sub: c.subClosed} {
+		var once sync.Once
+		pc.SCTP().OnClose(func(error) { once.Do(func() { close(closed) }) })
 	}
 	c.sub.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
@@ -261,9 +268,18 @@ func (c *Client) Close() error {
 	if c.ws != nil && c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}}) == nil {
 		late := time.NewTimer(leaveWait)
 		defer late.Stop()
-		select {
-		case <-c.left:
-		case <-late.C:
+		ends := []chan struct{}{c.left}
+		for pc, closed := range map[*webrtc.PeerConnection]chan struct{}{c.pub: c.pubClosed, c.sub: c.subClosed} {
+			if pc != nil && pc.SCTP().State() == webrtc.SCTPTransportStateConnected {
+				ends = append(ends, closed)
+			}
+		}
+		for _, end := range ends {
+			select {
+			case <-end:
+			case <-late.C:
+				return c.Drop()
+			}
 		}
 	}
 	return c.Drop()

@@ -213,7 +213,9 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 	video := strings.HasPrefix(r.Mime, "video/")
 	var last uint16
 	first := true
-	picture := -1
+	var picture int
+	var newest uint16
+	seen := false
 	for {
 		p, _, err := t.ReadRTP()
 		if err != nil {
@@ -239,13 +241,17 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			if id, key, body = parseFrame(p.Payload); key {
 				r.Keyframes.Add(1)
 			}
-			// Every frame is one packet, so pictures and packets count alike, in whatever
-			// order they come.
-			offset := (id - int(p.SequenceNumber)) & 0x7fff
-			if picture >= 0 && offset != picture {
-				r.Disorder.Add(1)
+			// Every frame is one packet, so a packet that is n later holds a picture that is
+			// at most n later; padding makes it fewer.
+			if seen {
+				if ahead, later := int16(p.SequenceNumber-newest), int16(uint16(id-picture)<<1)/2; ahead > 0 && (later < 1 || later > ahead) ||
+					ahead < 0 && (later > -1 || later < ahead) {
+					r.Disorder.Add(1)
+				}
 			}
-			picture = offset
+			if !seen || int16(p.SequenceNumber-newest) > 0 {
+				picture, newest, seen = id, p.SequenceNumber, true
+			}
 		}
 		if !intact(body) {
 			r.Corrupt.Add(1)
