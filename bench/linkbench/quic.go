@@ -78,7 +78,6 @@ func (q *quicSender) count(err error) {
 		return
 	}
 	q.mu.Lock()
-	q.sent.Datagrams++
 	q.sent.Packets++
 	q.mu.Unlock()
 }
@@ -114,6 +113,14 @@ func (q *quicSender) Sent() Sent {
 	defer q.mu.Unlock()
 	s := q.sent
 	s.Lanes = 1
+	select {
+	case <-q.dialed:
+		if q.conn != nil {
+			// quic-go puts several small datagrams into one packet when they come at once.
+			s.Datagrams = q.conn.ConnectionStats().PacketsSent
+		}
+	default:
+	}
 	s.Notes = fmt.Sprintf("%d too old to send", q.late)
 	return s
 }
