@@ -47,6 +47,8 @@ const (
 	// narrowPacket is the least that QUIC works with: what a handshake gets through with on
 	// any path. Control connections stay at it; lanes where nothing larger passes.
 	narrowPacket = 1200
+	// narrowDatagram is what quic-go lets into such a packet.
+	narrowDatagram = narrowPacket - 37
 )
 
 // quicConfig holds for control connections and lanes alike.

@@ -134,7 +134,7 @@ func (e *Endpoint) welcome(conn *quic.Conn) {
 			e.refuse(conn, errRefusal{refusedSession})
 			return
 		}
-		if err := answer(); err != nil || !s.addLane(conn) {
+		if err := answer(); err != nil || !s.addLane(conn, s.narrow.Load()) {
 			e.refuse(conn, errRefusal{refusedLanes})
 		}
 	default:

@@ -29,7 +29,8 @@ type lane struct {
 	pace atomic.Uint64
 	// missed counts datagrams reported as lost.
 	missed atomic.Int64
-	// limit is the largest datagram that QUIC takes, once it refused one; 0 before.
+	// limit is the largest datagram that QUIC takes, 0 when no less than wire.MaxDatagram as
+	// far as is known.
 	limit atomic.Int64
 	// gone: the lane is not in use any more.
 	gone atomic.Bool

@@ -33,7 +33,7 @@ func (ls *laneSet) init(lanes int) {
 func (ls *laneSet) all() []*lane { return *ls.list.Load() }
 
 // addLane makes conn a lane of the session; false when it has enough or is ending.
-func (s *Session) addLane(conn *quic.Conn) bool {
+func (s *Session) addLane(conn *quic.Conn, narrow bool) bool {
 	ls := &s.lanes
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -41,6 +41,9 @@ func (s *Session) addLane(conn *quic.Conn) bool {
 		return false
 	}
 	l := newLane(s, conn)
+	if narrow {
+		l.limit.Store(narrowDatagram)
+	}
 	list := append(slices.Clone(ls.all()), l)
 	ls.list.Store(&list)
 	l.start()
@@ -183,7 +186,7 @@ func (s *Session) dialLane() bool {
 		}
 		return false
 	}
-	if !s.addLane(conn) {
+	if !s.addLane(conn, packet == narrowPacket) {
 		_ = conn.CloseWithError(codeClosed, "")
 		return false
 	}

@@ -16,6 +16,9 @@ const (
 	// once in a million.
 	blackAfter  = 20
 	blackSmalls = 3
+	// blackFor is how long nothing full must have come: a queue that is full for full
+	// datagrams only drains within it.
+	blackFor = int64(150 * time.Millisecond)
 	// A larger size is tried again with tryDatagrams, first after tryMin; the wait doubles
 	// with every failure.
 	tryDatagrams = 3
@@ -90,7 +93,7 @@ func (z *sizer) missed(size int, left, now int64) bool {
 		z.first = left
 	}
 	z.first = min(z.first, left)
-	if z.lost++; z.lost < blackAfter || z.smalls[0] <= z.first {
+	if z.lost++; z.lost < blackAfter || left-z.first < blackFor || z.smalls[0] <= z.first {
 		return false
 	}
 	*z = sizer{rung: z.rung + 1, since: now, wait: max(z.wait, tryMin)}

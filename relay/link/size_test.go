@@ -59,7 +59,7 @@ func TestSizer(t *testing.T) {
 	var z sizer
 	now := int64(time.Second)
 	send := func(size int, arrives bool) {
-		now += int64(ms)
+		now += int64(10 * ms)
 		z.sent(size, now)
 		if arrives {
 			z.came(size, now)
