@@ -1,18 +1,20 @@
 // The chat beside the tiles.
 import { t } from "./i18n.js";
+import { parts } from "./weblinks.js";
+import { put } from "./tile.js";
 
 const $ = (id) => document.getElementById(id);
 const KEPT = 500; // messages on the page
 
 export class ChatPanel {
-  // onSay sends a text and returns whether it left.
-  constructor(onSay, gone) {
+  // onSay sends a text and returns whether it left; onOpen asks for the panel or its end.
+  constructor(onSay, onOpen, gone) {
     this.unread = 0;
     this.rows = new Map(); // by sender and id, for edits
     const on = (id, kind, act) => $(id).addEventListener(kind, act, { signal: gone });
-    on("chat-toggle", "click", () => this.open($("chat").hidden));
-    on("chat-close", "click", () => this.open(false));
-    on("chat", "keydown", (event) => { if (event.key === "Escape") this.open(false); });
+    on("chat-toggle", "click", () => onOpen($("chat").hidden));
+    on("chat-close", "click", () => onOpen(false));
+    on("chat", "keydown", (event) => { if (event.key === "Escape") onOpen(false); });
     on("text", "keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -36,9 +38,6 @@ export class ChatPanel {
     if (on) {
       this.unread = 0;
       $("messages").scrollTop = $("messages").scrollHeight;
-      $("text").focus();
-    } else {
-      $("chat-toggle").focus();
     }
     this.drawToggle();
   }
@@ -47,8 +46,7 @@ export class ChatPanel {
     const open = !$("chat").hidden, toggle = $("chat-toggle");
     toggle.setAttribute("aria-expanded", String(open));
     toggle.classList.toggle("unread", this.unread > 0);
-    toggle.querySelector("span").textContent =
-      open ? t("hideChat") : this.unread ? t("unreadChat", { n: this.unread }) : t("showChat");
+    put(toggle.querySelector("span"), open ? t("hideChat") : this.unread ? t("unreadChat", { n: this.unread }) : t("showChat"));
   }
 
   add({ id, from, text, timestamp, edited }, name, mine) {
@@ -62,7 +60,7 @@ export class ChatPanel {
     when.dateTime = date.toISOString();
     when.textContent = date.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
     head.append(mine ? t("you", { name }) : name, " ", when, edited ? ` (${t("edited")})` : "");
-    body.textContent = text;
+    body.append(...parts(text).map(({ text: words, href }) => (href ? link(words, href) : words)));
     row.replaceChildren(head, body);
     row.classList.toggle("mine", mine);
     if (!row.isConnected) log.append(row);
@@ -85,4 +83,14 @@ export class ChatPanel {
     $("text").value = "";
     this.rows.clear();
   }
+}
+
+// link opens elsewhere, and does not tell there which meeting it comes from.
+function link(words, href) {
+  const a = document.createElement("a"), hint = document.createElement("span");
+  Object.assign(a, { href, target: "_blank", rel: "noopener noreferrer" });
+  hint.className = "quiet";
+  hint.textContent = ` ${t("newTab")}`;
+  a.append(words, hint);
+  return a;
 }

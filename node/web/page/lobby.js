@@ -1,14 +1,10 @@
 // The form before the meeting: who, which room, with what, and through which place.
 import { t } from "./i18n.js";
 import { list, measure } from "./regions.js";
+import { capital, memory } from "./names.js";
+import { Preview } from "./preview.js";
 
 const $ = (id) => document.getElementById(id);
-const memory = {
-  get(key) { try { return localStorage.getItem(`maille.${key}`); } catch { return null; } },
-  set(key, value) { try { localStorage.setItem(`maille.${key}`, value); } catch { /* private window */ } },
-};
-
-export const capital = (region) => region.charAt(0).toUpperCase() + region.slice(1);
 
 export class Lobby {
   constructor({ wish, needsToken, onJoin }) {
@@ -19,7 +15,7 @@ export class Lobby {
     $("room").value = wish.room || memory.get("room") || "";
     $("token").value = wish.token;
     $("token-part").hidden = !needsToken || Boolean(wish.token);
-    for (const device of ["microphone", "camera"]) $(`with-${device}`).checked = memory.get(device) !== "off";
+    this.preview = new Preview();
     $("join").addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -33,6 +29,7 @@ export class Lobby {
     $("lobby").hidden = false;
     this.busy(false);
     this.say(sentence, problem);
+    this.preview.show();
     if (sentence) $("join").querySelector("h1").focus();
     else (["name", "room"].map($).find((input) => !input.value) || $("go")).focus();
   }
@@ -68,13 +65,11 @@ export class Lobby {
     const microphone = $("with-microphone").checked, camera = $("with-camera").checked;
     memory.set("name", name);
     memory.set("room", room);
-    memory.set("microphone", microphone ? "on" : "off");
-    memory.set("camera", camera ? "on" : "off");
     this.say("");
     this.busy(true);
     const chosen = this.chosen();
     return this.onJoin({
-      name, room, token, microphone, camera, regions: this.regions,
+      name, room, token, microphone, camera, regions: this.regions, tracks: this.preview.take(),
       url: chosen && chosen.url, region: chosen ? chosen.region : this.wanted,
     });
   }

@@ -32,6 +32,7 @@ export class Local {
     track.onended = () => this.onEnded(source);
     const slot = this.slots.get(source);
     if (slot && slot.transceiver) {
+      discard(slot.track, track);
       slot.track = track;
       await slot.transceiver.sender.replaceTrack(track);
       this.setMuted(source, false);
@@ -43,6 +44,16 @@ export class Local {
       this.announce(source, fresh);
       this.publisher.negotiate();
     }
+  }
+
+  // replace puts another device in the place of one that runs; a muted microphone stays so.
+  async replace(source, track) {
+    const slot = this.slots.get(source);
+    discard(slot.track, track);
+    track.onended = () => this.onEnded(source);
+    track.enabled = !slot.muted;
+    slot.track = track;
+    if (slot.transceiver) await slot.transceiver.sender.replaceTrack(track);
   }
 
   announce(source, slot) {
@@ -138,4 +149,10 @@ export class Local {
     }
     this.slots.clear();
   }
+}
+
+function discard(old, track) {
+  if (old === track) return;
+  old.onended = null;
+  old.stop();
 }

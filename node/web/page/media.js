@@ -1,5 +1,6 @@
 // Capture, and how each source is sent.
 import { Source, TrackType, Quality } from "./messages.js";
+import { chosen } from "./devices.js";
 
 // CaptureFailed says in kind which sentence to show.
 export class CaptureFailed extends Error {
@@ -24,12 +25,12 @@ async function capture(what, open) {
 }
 
 export async function openCamera() {
-  const stream = await capture("camera", () => navigator.mediaDevices.getUserMedia({ video: camera }));
+  const stream = await capture("camera", () => navigator.mediaDevices.getUserMedia({ video: { ...camera, ...chosen("camera") } }));
   return stream.getVideoTracks()[0];
 }
 
 export async function openMicrophone() {
-  const stream = await capture("microphone", () => navigator.mediaDevices.getUserMedia({ audio: microphone }));
+  const stream = await capture("microphone", () => navigator.mediaDevices.getUserMedia({ audio: { ...microphone, ...chosen("microphone") } }));
   return stream.getAudioTracks()[0];
 }
 

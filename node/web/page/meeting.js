@@ -3,8 +3,14 @@
 import { t, failure } from "./i18n.js";
 import { Source } from "./messages.js";
 import { openCamera, openMicrophone, openScreen } from "./media.js";
-import { Grid, place } from "./grid.js";
+import { Grid } from "./grid.js";
+import { Sounds } from "./sounds.js";
 import { ChatPanel } from "./chatpanel.js";
+import { NetworkPanel } from "./network.js";
+import { Controls } from "./controls.js";
+import { place } from "./names.js";
+import { hands, reactions, reactionKeys } from "./floor.js";
+import { put } from "./tile.js";
 
 const $ = (id) => document.getElementById(id);
 const NOTICE = 7000; // ms that a passing message stays
@@ -15,8 +21,12 @@ export class Meeting {
     this.onEnd = onEnd;
     this.early = []; // messages from before the meeting is seen
     this.gone = new AbortController(); // ends every listener with the meeting
-    this.grid = new Grid((sid, width, height) => this.session && this.session.watch(sid, width, height), this.gone.signal);
-    this.panel = new ChatPanel((text) => this.say(text), this.gone.signal);
+    const { signal } = this.gone;
+    this.grid = new Grid((sid, width, height) => this.session && this.session.watch(sid, width, height), (tile) => this.pinned(tile), signal);
+    this.sounds = new Sounds();
+    this.panel = new ChatPanel((text) => this.say(text), (on) => this.aside(on ? "chat" : ""), signal);
+    this.network = new NetworkPanel(signal);
+    this.network.onClose = () => this.aside("");
   }
 
   handlers() {
@@ -26,18 +36,20 @@ export class Meeting {
       media: () => this.draw(),
       came: (joined, left) => this.came(joined, left),
       chat: (message) => this.heard(message),
+      reaction: (identity, name) => this.reaction(identity, name),
+      measured: () => this.draw(),
       muted: () => this.notice(t("mutedByHost")),
       captureEnded: (source) => this.captureEnded(source),
     };
   }
 
   // run joins; camera and microphone open meanwhile, and their failure keeps nobody out.
-  async run(session, { microphone, camera }) {
+  async run(session, { microphone, camera, tracks }) {
     this.session = session;
     this.listen();
     const wanted = [];
-    if (microphone) wanted.push(this.open(Source.MICROPHONE));
-    if (camera) wanted.push(this.open(Source.CAMERA));
+    if (microphone) wanted.push(this.open(Source.MICROPHONE, tracks.microphone));
+    if (camera) wanted.push(this.open(Source.CAMERA, tracks.camera));
     try {
       await session.start();
     } catch (err) {
@@ -50,15 +62,69 @@ export class Meeting {
   }
 
   listen() {
-    const on = (id, act) => $(id).addEventListener("click", act, { signal: this.gone.signal });
-    on("microphone", () => this.toggle(Source.MICROPHONE));
-    on("camera", () => this.toggle(Source.CAMERA));
-    on("screen", () => this.toggleScreen());
-    on("leave", () => this.session.leave());
-    on("sound", () => this.grid.playAll());
-    on("copy", () => this.copy());
+    this.controls = new Controls({
+      microphone: () => this.toggle(Source.MICROPHONE),
+      camera: () => this.toggle(Source.CAMERA),
+      screen: () => this.toggleScreen(),
+      hand: () => this.session.raise(!this.session.self.hand),
+      leave: () => this.session.leave(),
+      sound: () => this.sounds.playAll().then(() => this.draw()),
+      copy: () => this.copy(),
+      view: () => this.turnView(),
+      "network-toggle": () => this.aside(this.network.open ? "" : "network"),
+      "devices-open": () => this.controls.openDevices(this.session.local),
+    }, (name) => this.session.react(name) || this.notice(t("notSent")), (what) => this.choose(what), this.gone.signal);
     addEventListener("pagehide", () => this.session.leave(), { signal: this.gone.signal });
-    this.ticker = setInterval(() => this.drawPlace(), 5000);
+  }
+
+  // aside opens the chat or the network panel in place of the other, or neither; focus
+  // follows, and comes back to the button.
+  aside(which) {
+    const was = this.network.open ? "network" : $("chat").hidden ? "" : "chat";
+    $("network").hidden = which !== "network";
+    this.panel.open(which === "chat");
+    if (which === "chat") $("text").focus();
+    else if (which === "network") $("network-title").focus();
+    else if (was) (was === "chat" ? $("chat-toggle") : $("more")).focus();
+    this.draw();
+  }
+
+  turnView() {
+    this.grid.setView(this.grid.view === "speaker" ? "grid" : "speaker");
+    this.notice(t(this.grid.view === "speaker" ? "nowSpeaker" : "nowGrid"));
+    this.draw();
+  }
+
+  pinned(tile) {
+    this.notice(t(this.grid.pinned ? "nowPinned" : "nowUnpinned", { name: tile.who.textContent }));
+    this.draw();
+  }
+
+  reaction(identity, name) {
+    const p = this.session.roster.people.get(identity);
+    this.grid.react(identity, name);
+    if (p) this.notice(t("reacted", { name: p.name, reaction: t(reactionKeys[name]), emoji: reactions[name] }));
+  }
+
+  // choose puts another device to use at once.
+  async choose(what) {
+    if (what === "speaker") {
+      this.sounds.reroute();
+      return;
+    }
+    const source = what === "camera" ? Source.CAMERA : Source.MICROPHONE, { local } = this.session;
+    if (!local.slots.has(source) || (what === "camera" && !local.on(source))) return;
+    // Some cameras open once only.
+    if (what === "camera") local.setMuted(source, true);
+    try {
+      const track = await (what === "camera" ? openCamera() : openMicrophone());
+      if (this.session.ended) track.stop();
+      else if (what === "camera") await local.publish(source, track);
+      else await local.replace(source, track);
+    } catch (err) {
+      this.notice(failure(err));
+    }
+    this.draw();
   }
 
   state(name, detail) {
@@ -96,11 +162,12 @@ export class Meeting {
     this.passing = setTimeout(() => { $("notice").textContent = ""; }, NOTICE);
   }
 
-  // open starts a device and publishes it.
-  async open(source) {
+  // open starts a device, unless the preview has, and publishes it.
+  async open(source, ready) {
     const camera = source === Source.CAMERA;
     try {
-      const track = await (camera ? openCamera() : openMicrophone());
+      const running = ready && ready.readyState === "live";
+      const track = running ? ready : await (camera ? openCamera() : openMicrophone());
       if (this.session.ended) track.stop();
       else await this.session.local.publish(source, track);
     } catch (err) {
@@ -168,8 +235,9 @@ export class Meeting {
     const { roster } = this.session;
     const p = roster.people.get(message.from);
     const mine = message.from === roster.me;
-    this.panel.add(message, p ? p.name : message.from, mine);
-    this.drawControls();
+    const name = p ? p.name : message.from;
+    this.panel.add(message, name, mine);
+    if (!mine && $("chat").hidden) this.notice(t("said", { name, text: message.text.slice(0, 120) }));
   }
 
   async copy() {
@@ -188,53 +256,51 @@ export class Meeting {
     this.drawing = requestAnimationFrame(() => {
       this.drawing = 0;
       if (this.session.ended || $("meeting").hidden) return;
-      const { roster, media, local, paused } = this.session;
-      this.grid.draw(roster, media, local, paused);
-      $("sound").hidden = !this.grid.silent;
-      if (this.grid.silent) this.banner(t("soundBlocked"));
+      const { roster, media } = this.session;
+      this.grid.draw(this.session);
+      this.sounds.draw(roster, media);
+      $("sound").hidden = !this.sounds.silent;
+      if (this.sounds.silent) this.banner(t("soundBlocked"));
       else if ($("banner").textContent === t("soundBlocked")) this.banner("");
-      this.drawControls();
+      this.controls.draw(this.session, this.grid.view, this.network.open);
+      this.panel.drawToggle();
+      this.network.draw(this.session);
       this.drawPlace();
+      this.drawFloor(roster);
     });
   }
 
-  drawControls() {
-    const { local } = this.session;
-    const set = (id, icon, label) => {
-      $(id).querySelector("use").setAttribute("href", icon);
-      $(id).querySelector("span").textContent = label;
-    };
-    const mic = local.on(Source.MICROPHONE), cam = local.on(Source.CAMERA), screen = local.on(Source.SCREEN_SHARE);
-    set("microphone", mic ? "#i-mic" : "#i-mic-off", t(mic ? "muteMicrophone" : "unmuteMicrophone"));
-    set("camera", cam ? "#i-cam" : "#i-cam-off", t(cam ? "stopCamera" : "startCamera"));
-    set("screen", screen ? "#i-screen-off" : "#i-screen", t(screen ? "stopScreen" : "startScreen"));
-    $("microphone").classList.toggle("off", !mic);
-    $("camera").classList.toggle("off", !cam);
-    $("screen").classList.toggle("live", screen);
-    $("screen").hidden = !(navigator.mediaDevices && navigator.mediaDevices.getDisplayMedia);
-    this.panel.drawToggle();
+  drawPlace() {
+    const { self, stats } = this.session;
+    const { rtt, quality } = stats.mine;
+    $("place-bars").dataset.quality = quality;
+    const values = self && self.region ? { place: place(self), n: Math.round(rtt) } : null;
+    put($("place"), !values ? "" : t(Number.isFinite(rtt) ? "connectedToRtt" : "connectedTo", values));
   }
 
-  drawPlace() {
-    const { roster, socket } = this.session;
-    const me = roster.people.get(roster.me);
-    if (!me || !me.region) {
-      $("place").textContent = "";
-      return;
-    }
-    const values = { place: place(me), n: socket ? Math.round(socket.rtt) : 0 };
-    $("place").textContent = t(socket && socket.rtt ? "connectedToRtt" : "connectedTo", values);
+  // drawFloor says who speaks and who wants to; hands that go up are announced.
+  drawFloor(roster) {
+    const people = roster.list(), waiting = hands(people);
+    const speaking = people.filter((p) => p.speaking).map((p) => p.name);
+    put($("speaking"), speaking.length ? t("speaks", { names: speaking.slice(0, 3).join(", ") }) : "");
+    put($("hands"), waiting.length ? t("handsUp", { names: waiting.slice(0, 8).map((p, i) => `${i + 1}. ${p.name}`).join(", ") }) : "");
+    const up = new Map(waiting.map((p) => [p.identity, p.name]));
+    const fresh = [...up].filter(([identity]) => this.up && !this.up.has(identity)).map(([, name]) => name);
+    if (fresh.length) this.notice(t("raised", { name: fresh.slice(0, 3).join(", ") }));
+    this.up = up;
   }
 
   hide() {
     this.gone.abort();
-    clearInterval(this.ticker);
+    if (this.controls) this.controls.close();
     clearTimeout(this.passing);
     cancelAnimationFrame(this.drawing);
     $("meeting").hidden = true;
     $("notice").textContent = "";
     this.banner("");
     this.grid.clear();
+    this.sounds.clear();
     this.panel.clear();
+    this.network.clear();
   }
 }

@@ -4,7 +4,7 @@ import { message, encode, decode } from "./proto.js";
 
 message("SignalRequest", `1 offer ?SessionDescription; 2 answer ?SessionDescription; 3 trickle ?TrickleRequest;
   4 addTrack ?AddTrackRequest; 5 mute ?MuteTrackRequest; 7 trackSetting ?UpdateTrackSettings; 8 leave ?LeaveRequest;
-  12 syncState ?SyncState; 14 ping ?int; 16 pingReq ?Ping`);
+  12 syncState ?SyncState; 14 ping ?int; 15 updateMetadata ?UpdateParticipantMetadata; 16 pingReq ?Ping`);
 message("SignalResponse", `1 join ?JoinResponse; 2 answer ?SessionDescription; 3 offer ?SessionDescription;
   4 trickle ?TrickleRequest; 5 update ?ParticipantUpdate; 6 trackPublished ?TrackPublishedResponse; 8 leave ?LeaveRequest;
   9 mute ?MuteTrackRequest; 10 speakersChanged ?SpeakersChanged; 11 roomUpdate ?RoomUpdate;
@@ -21,6 +21,7 @@ message("VideoLayer", "1 quality int; 2 width int; 3 height int; 4 bitrate int; 
 message("SimulcastCodec", "1 codec string; 2 cid string");
 message("MuteTrackRequest", "1 sid string; 2 muted bool");
 message("UpdateTrackSettings", "1 trackSids []string; 3 disabled bool; 4 quality int; 5 width int; 6 height int");
+message("UpdateParticipantMetadata", "1 metadata string; 2 name string; 3 attributes map; 4 requestId int");
 message("LeaveRequest", "2 reason int; 3 action int");
 message("Ping", "1 timestamp int; 2 rtt int");
 message("Pong", "1 lastPingTimestamp int; 2 timestamp int");
@@ -40,7 +41,7 @@ message("ServerInfo", "2 version string; 4 region string; 5 nodeId string");
 message("ICEServer", "1 urls []string; 2 username string; 3 credential string");
 message("ParticipantInfo", `1 sid string; 2 identity string; 3 state int; 4 tracks []TrackInfo; 9 name string;
   10 version int; 11 permission ParticipantPermission; 12 region string; 14 kind int; 15 attributes map`);
-message("ParticipantPermission", "2 canPublish bool; 3 canPublishData bool; 9 canPublishSources []int");
+message("ParticipantPermission", "2 canPublish bool; 3 canPublishData bool; 9 canPublishSources []int; 10 canUpdateMetadata bool");
 message("TrackInfo", `1 sid string; 2 type int; 3 name string; 4 muted bool; 5 width int; 6 height int; 9 source int;
   11 mimeType string; 12 mid string; 17 stream string`);
 message("ParticipantUpdate", "1 participants []ParticipantInfo");
@@ -81,7 +82,7 @@ export const Reason = {
   CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, SERVER_SHUTDOWN: 3, PARTICIPANT_REMOVED: 4, ROOM_DELETED: 5,
   STATE_MISMATCH: 6, JOIN_FAILURE: 7, ROOM_CLOSED: 10,
 };
-export const LinkQuality = { POOR: 0, LOST: 3 };
+export const LinkQuality = { POOR: 0, GOOD: 1, EXCELLENT: 2, LOST: 3 };
 export const StreamState = { PAUSED: 1 };
 export const Operation = { CREATE: 0, UPDATE: 1, DELETE: 2 };
 

@@ -1,5 +1,8 @@
 // Who is in the meeting, as the node tells it: a complete list at the join, updates after.
 import { ParticipantState, TrackType, Source, LinkQuality } from "./messages.js";
+import { raisedAt } from "./floor.js";
+
+const qualityNames = { [LinkQuality.POOR]: "poor", [LinkQuality.LOST]: "poor", [LinkQuality.GOOD]: "fair", [LinkQuality.EXCELLENT]: "good" };
 
 export class Roster {
   constructor() {
@@ -39,14 +42,16 @@ export class Roster {
   speakers(list) {
     for (const s of list) {
       const p = this.bySid(s.sid);
-      if (p) p.speaking = s.active && s.level > 0;
+      if (!p) continue;
+      p.speaking = s.active && s.level > 0;
+      p.level = p.speaking ? s.level : 0;
     }
   }
 
   qualities(list) {
     for (const q of list) {
       const p = this.bySid(q.participantSid);
-      if (p) p.weak = q.quality === LinkQuality.POOR || q.quality === LinkQuality.LOST;
+      if (p) p.quality = qualityNames[q.quality] || "";
     }
   }
 
@@ -74,8 +79,9 @@ function person(info, known) {
     sid: info.sid, identity: info.identity, version: info.version,
     name: info.name || info.identity,
     region: info.region, node: info.attributes["maille.node"] || "",
-    permission: info.permission, tracks,
-    speaking: Boolean(known && known.speaking), weak: Boolean(known && known.weak),
+    permission: info.permission, tracks, hand: raisedAt(info.attributes),
+    speaking: Boolean(known && known.speaking), level: known ? known.level : 0,
+    quality: known ? known.quality : "", // as the node says; "" when it does not
   };
 }
 

@@ -1,11 +1,13 @@
 // One stay in a meeting: joins, follows what the node says, and comes back by itself when
 // a connection is lost, resuming where the node allows it and joining anew where not.
 import { Action, Target } from "./messages.js";
-import { Socket, Refused, query } from "./socket.js";
+import { Socket, Refused, pause, query } from "./socket.js";
 import { Publisher, Subscriber } from "./peers.js";
 import { Roster } from "./roster.js";
 import { DataLine } from "./data.js";
 import { Local } from "./local.js";
+import { Stats } from "./stats.js";
+import { HAND, Tempo, readReaction, writeReaction } from "./floor.js";
 import * as chat from "./chat.js";
 
 const MEDIA_TIMEOUT = 15000; // ms for both peer connections to come up
@@ -14,7 +16,8 @@ const DELAYS = [0, 300, 1200, 2700, 4800, 7000, 7000, 7000, 7000, 7000]; // ms b
 
 export class Session {
   // bases are the URLs of nodes, the wanted one first. on has state(name, detail),
-  // change(), came(joined, left), chat(message), media(), muted(source), captureEnded(source).
+  // change(), came(joined, left), chat(message), reaction(identity, name), media(),
+  // muted(source), captureEnded(source), measured().
   constructor({ bases, token, region, on }) {
     Object.assign(this, { bases, token, region, on });
     this.roster = new Roster();
@@ -24,6 +27,8 @@ export class Session {
     this.chat = new chat.Reader();
     this.data = new DataLine((packet) => this.packet(packet));
     this.local = new Local((r) => this.send(r), (source) => on.captureEnded(source));
+    this.tempo = new Tempo();
+    this.stats = new Stats(() => this, () => this.media, () => on.measured());
     this.begun = false; // the first join has worked
     this.recovering = false;
     this.anew = false; // resuming is no use, join again
@@ -184,6 +189,32 @@ export class Session {
   packet(packet) {
     const message = this.chat.read(packet);
     if (message) this.on.chat(message);
+    if (packet.user && !packet.user.topic) this.reacted(packet.participantIdentity, readReaction(packet.user.payload));
+  }
+
+  reacted(from, name) {
+    if (name && this.roster.people.has(from) && this.tempo.allows(from, performance.now())) this.on.reaction(from, name);
+  }
+
+  // react sends a reaction; false means that it could not leave.
+  react(name) {
+    const from = this.roster.me;
+    if (!this.tempo.allows(from, performance.now())) return true;
+    if (!this.data.send({ participantIdentity: from, user: { payload: writeReaction(name) } })) return false;
+    this.on.reaction(from, name);
+    return true;
+  }
+
+  // raise puts the hand up or down; the node tells everybody, us too.
+  raise(up) {
+    this.send({ updateMetadata: { attributes: { [HAND]: up ? new Date().toISOString() : "" } } });
+  }
+
+  get self() { return this.roster.people.get(this.roster.me); }
+
+  get may() {
+    const p = this.self && this.self.permission;
+    return { raise: !p || p.canUpdateMetadata, talk: !p || p.canPublishData };
   }
 
   // say sends a chat message and returns it; null means that it could not leave.
@@ -300,22 +331,10 @@ export class Session {
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.grace);
+    this.stats.stop();
     if (this.waiter) this.waiter(new Refused(why ? why.kind : "left", why ? why.text : "1"));
     this.dropLine();
     this.local.stop();
     this.on.state("ended", why);
   }
-}
-
-// pause waits, less long when the browser says that the network is back.
-function pause(ms) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      removeEventListener("online", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (ms) addEventListener("online", done);
-  });
 }

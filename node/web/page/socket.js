@@ -134,3 +134,16 @@ async function why(url, q) {
   if (response.status === 503) return new Refused("busy", text);
   return new Refused("node", text);
 }
+
+// pause waits, less long when the browser says that the network is back.
+export function pause(ms) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      removeEventListener("online", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    if (ms) addEventListener("online", done);
+  });
+}
