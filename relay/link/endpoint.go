@@ -30,6 +30,7 @@ type Endpoint struct {
 	mu       sync.Mutex // guards the fields below
 	peers    map[string]*peer
 	sessions map[string]*Session
+	before   map[string]pastLanes // of peers whose session ended
 	closed   bool
 }
 
@@ -96,7 +97,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 	cfg.Lanes = min(cfg.Lanes, cfg.MaxLanes)
 	e := &Endpoint{
 		cfg: cfg, log: cfg.Log.With("plane", "link"),
-		peers: make(map[string]*peer), sessions: make(map[string]*Session),
+		peers: make(map[string]*peer), sessions: make(map[string]*Session), before: make(map[string]pastLanes),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: 4, ConnContext: e.watchHandshake}
@@ -220,6 +221,7 @@ func (e *Endpoint) admit(s *Session) error {
 
 func (e *Endpoint) discharge(s *Session) {
 	e.mu.Lock()
+	e.remember(s)
 	if e.sessions[s.peer] == s {
 		delete(e.sessions, s.peer)
 	}

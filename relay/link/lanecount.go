@@ -92,6 +92,10 @@ const (
 	// provenFrom is where lanes begin to weigh against others on the path.
 	provenFrom = 16
 	judgedFor  = int64(3 * time.Second)
+	// paidShare of what more lanes could bring at best is growth that random loss explains.
+	paidShare = 0.5
+	// fewLanes do little harm anywhere, whatever is lost.
+	fewLanes = 8
 	// muchLoss is rarely random.
 	muchLoss = 0.08
 	// uselessMin is how long growth that did harm is not tried again; it doubles up to
@@ -123,7 +127,7 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 		c.pause = min(max(2*c.pause, uselessMin), uselessMax)
 		c.useless = now + c.pause
 		return c.to(now, c.fewer), true
-	case waits && !st.congested && st.lanes >= st.want && st.want < c.most && now >= c.useless && c.growable(now, st):
+	case waits && !st.congested && 4*st.lanes >= 3*st.want && st.want < c.most && now >= c.useless && c.growable(now, st, window):
 		c.to(now, st.want)
 		c.before, c.fewer, c.grew = window, st.want, true
 		return min(st.want*2, c.most), false
@@ -184,10 +188,22 @@ func (c *laneCount) tally(t tally) outcome {
 
 // growable: loss binds the windows, or they have had time to grow and did not. Beyond
 // a few lanes, and where much is lost, the last growth must have shown that it did no
-// harm: new lanes start faster than they go on, and what that costs must be over.
-func (c *laneCount) growable(now int64, st laneState) bool {
-	if c.tallied < outcomes && st.want >= provenFrom || c.pressed < 2*outcomes && st.loss > muchLoss {
+// harm: new lanes start faster than they go on, and what that costs must be over. Growth
+// that brought as much more as there were more lanes needs no such patience.
+func (c *laneCount) growable(now int64, st laneState, window outcome) bool {
+	patient := c.tallied < outcomes && st.want >= provenFrom || c.pressed < 2*outcomes && st.loss > muchLoss && st.want >= fewLanes
+	if patient && !(c.grew && window.pays(c.before, float64(st.lanes)/float64(c.fewer))) {
 		return false
 	}
 	return now-c.lossy < int64(time.Second) || now-c.since > int64(500*time.Millisecond)
+}
+
+// pays tells whether this outcome, of times as many lanes, is better than the one before
+// in proportion, with losses as they were.
+func (o outcome) pays(before outcome, times float64) bool {
+	if o.seconds <= 0 || before.seconds <= 0 || o.sent() < 50 {
+		return false
+	}
+	gain := (o.arrived / o.seconds) / max(before.arrived/before.seconds, 1)
+	return gain > 1+(times-1)*paidShare && o.loss() < before.loss()+harmfulLoss
 }

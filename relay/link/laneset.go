@@ -111,7 +111,7 @@ func (ls *laneSet) close(code quic.ApplicationErrorCode) {
 
 // dialAtOnce bounds the lane handshakes under way: each costs a millisecond of CPU at
 // both ends.
-const dialAtOnce = 16
+const dialAtOnce = 32
 
 // dialLanes keeps as many lanes as are wanted. Only the dialing side runs it.
 func (s *Session) dialLanes() {

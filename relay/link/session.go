@@ -113,6 +113,7 @@ func (s *Session) run() {
 	} {
 		s.wg.Go(f)
 	}
+	s.wantLanes(s.e.firstLanes(s.peer))
 	s.control.start()
 	if s.dialer {
 		s.wg.Go(s.dialLanes)
