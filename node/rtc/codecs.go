@@ -17,25 +17,60 @@ type format struct {
 	rate uint32
 	chns uint16
 	fmtp string
-	// on says whether it is offered and answered. A row that is off is a codec the relay
-	// does not understand yet.
-	on bool
+	// common formats are decoded by every client. They are what a client is asked to send
+	// unless it names another, and what each section falls back to.
+	common bool
+	// up and down say whether clients may send it, and are sent it.
+	up, down bool
 }
+
+const (
+	mimeRED = "audio/red"
+	// ptOpus and ptRED are how packets of an audio/red track are told apart on every node.
+	ptOpus = 111
+	ptRED  = 63
+)
 
 // codecs is the table; payload types are the ones LiveKit clients see elsewhere, and
 // only matter in this node's offers. Order is preference.
 //
 // H264 is only constrained baseline: it is what every receiver decodes, and one
-// publisher is watched by all kinds of receivers.
+// publisher is watched by all kinds of receivers. RED (RFC 2198) ends at the node that
+// faces the subscriber, which sends the opus in it.
 var codecs = []format{
-	{relay.Audio, webrtc.MimeTypeOpus, 111, 0, 48000, 2, "minptime=10;useinbandfec=1", true},
-	{relay.Audio, "audio/red", 63, 0, 48000, 2, "111/111", false},
-	{relay.Video, webrtc.MimeTypeVP8, 96, 97, 90000, 0, "", true},
+	{relay.Audio, webrtc.MimeTypeOpus, ptOpus, 0, 48000, 2, "minptime=10;useinbandfec=1", true, true, true},
+	{relay.Audio, mimeRED, ptRED, 0, 48000, 2, "111/111", false, true, false},
+	{relay.Video, webrtc.MimeTypeVP8, 96, 97, 90000, 0, "", true, true, true},
 	{relay.Video, webrtc.MimeTypeH264, 108, 109, 90000, 0,
-		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", true},
-	{relay.Video, webrtc.MimeTypeVP9, 98, 99, 90000, 0, "profile-id=0", false},
-	{relay.Video, webrtc.MimeTypeAV1, 35, 36, 90000, 0, "", false},
-	{relay.Video, webrtc.MimeTypeH265, 116, 117, 90000, 0, "", false},
+		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", true, true, true},
+	{relay.Video, webrtc.MimeTypeVP9, 98, 99, 90000, 0, "profile-id=0", false, true, true},
+	{relay.Video, webrtc.MimeTypeAV1, 35, 36, 90000, 0, "", false, true, true},
+}
+
+// in says whether the format is negotiated in a role.
+func (c format) in(r Role) bool {
+	if r == Uplink {
+		return c.up
+	}
+	return c.down
+}
+
+// isCommon tells of a mime type whether every client decodes it.
+func isCommon(mime string) bool {
+	for _, c := range codecs {
+		if c.common && strings.EqualFold(c.mime, mime) {
+			return true
+		}
+	}
+	return false
+}
+
+// sentAs is what subscribers get of a track.
+func sentAs(mime string) string {
+	if strings.EqualFold(mime, mimeRED) {
+		return webrtc.MimeTypeOpus
+	}
+	return mime
 }
 
 // Header extensions, by the URI that SDP names them with.
@@ -109,10 +144,41 @@ func repeats(rtx, c webrtc.RTPCodecParameters) bool {
 	return strings.TrimSpace(apt) == "apt="+itoa(int(c.PayloadType))
 }
 
+// choose picks what a section is answered with: the codec its AddTrack named if the
+// client offers it, else the client's first that everyone decodes, else its first.
+func choose(offered []webrtc.RTPCodecParameters, wish string) (chosen []webrtc.RTPCodecParameters) {
+	rank := func(c webrtc.RTPCodecParameters) int {
+		switch {
+		case strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX):
+			return 0
+		case strings.EqualFold(c.MimeType, wish):
+			return 3
+		case isCommon(c.MimeType):
+			return 2
+		}
+		return 1
+	}
+	best := 0
+	for _, c := range offered {
+		if n := rank(c); n > best {
+			chosen, best = []webrtc.RTPCodecParameters{c}, n
+		}
+	}
+	if chosen == nil {
+		return nil
+	}
+	for _, c := range offered {
+		if repeats(c, chosen[0]) || strings.EqualFold(chosen[0].MimeType, mimeRED) && strings.EqualFold(c.MimeType, webrtc.MimeTypeOpus) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
 func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
-		if !c.on {
+		if !c.in(r) {
 			continue
 		}
 		for _, p := range c.parameters(r) {
@@ -135,28 +201,29 @@ func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 	return m, nil
 }
 
-// preferring orders the codecs of a kind so that mime comes first; ok is false when
-// this node does not negotiate mime.
+// preferring returns the codecs of a section that carries mime: it, then the common
+// ones of its kind, so that no client has to refuse the section. ok is false when this
+// node does not send mime.
 func preferring(kind relay.Kind, mime string) (out []webrtc.RTPCodecParameters, ok bool) {
 	var rest []webrtc.RTPCodecParameters
 	for _, c := range codecs {
 		switch {
-		case !c.on || c.kind != kind:
+		case !c.down || c.kind != kind:
 		case strings.EqualFold(c.mime, mime):
 			out, ok = append(out, c.parameters(Downlink)...), true
-		default:
+		case c.common:
 			rest = append(rest, c.parameters(Downlink)...)
 		}
 	}
 	return append(out, rest...), ok
 }
 
-// Codecs returns the mime types that clients may publish and watch, in order of
-// preference, for JoinResponse.enabled_publish_codecs and its kin.
+// Codecs returns the mime types that clients may publish, in order of preference, for
+// JoinResponse.enabled_publish_codecs and Room.enabled_codecs.
 func Codecs() []string {
 	var out []string
 	for _, c := range codecs {
-		if c.on {
+		if c.up {
 			out = append(out, c.mime)
 		}
 	}

@@ -32,8 +32,10 @@ const (
 // It is guarded by Subscriber.mu.
 type forwarder struct {
 	codec    codec.Codec
+	svc      bool            // one encoding carries all spatial layers
 	selector *layer.Selector // nil for audio
 	numbers  *rewrite.Rewriter
+	frames   frames
 	want     layer.Want
 	exact    bool  // see exactDemand
 	resume   bool  // audio: the next packet begins anew
@@ -46,7 +48,9 @@ func newForwarder(d Down, now int64) forwarder {
 	f := forwarder{codec: c, exact: exactDemand, resume: true, want: layer.Want{Spatial: min(d.MaxSpatial, relay.MaxSpatial-1),
 		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused}}
 	if d.Kind == relay.Video {
-		f.selector, history = layer.New(f.layered(), f.want, now), videoHistory
+		// VP9 and AV1 come as one encoding with layers inside, unless packets tell.
+		f.svc = c == codec.VP9 || c == codec.AV1
+		f.selector, history = layer.New(f.svc, f.want, now), videoHistory
 	}
 	f.numbers = rewrite.New(rewrite.Config{Codec: c, Seq: firstSeq(), Timestamp: rand.Uint32(), History: history})
 	return f
@@ -98,6 +102,9 @@ func (f *forwarder) hears() relay.LayerSet {
 // packet of padding is due in its place.
 func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pad, marker bool) {
 	marker = p.Marker
+	if f.svc && p.Encoding > 0 {
+		f.simulcast(p.Arrived)
+	}
 	if f.selector == nil {
 		if f.want.Paused {
 			f.resume = true
@@ -124,6 +131,7 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 		marker = marker || v.Top && f.codec.FrameEnd(p)
 	}
 	if o, ok = f.numbers.Next(p); ok {
+		f.frames.pass(p, o.Seq)
 		return o, 0, true, false, marker
 	}
 	if len(p.Payload) == 0 {
@@ -131,6 +139,28 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 		return o, relay.DropNotWanted, false, pad, false
 	}
 	return o, relay.DropLate, false, false, false
+}
+
+// simulcast is for a VP9 or AV1 track whose encodings are the layers. A publisher keeps
+// to one or the other, so there is no way back.
+func (f *forwarder) simulcast(now int64) {
+	f.svc = false
+	f.selector = layer.New(false, f.want, now)
+}
+
+// marked tells the marker of a packet that is sent again.
+func (f *forwarder) marked(p *relay.Packet) bool {
+	return p.Marker || f.svc && int(p.Spatial) == f.spatial() && f.codec.FrameEnd(p)
+}
+
+// payload is what is sent of a packet, in dst if it differs from what came; false when
+// it cannot be read.
+func (f *forwarder) payload(dst []byte, p *relay.Packet, o rewrite.Out) ([]byte, bool) {
+	if f.codec == codec.RED && p.PayloadType == ptRED {
+		_, block, ok := codec.Primary(p.Payload)
+		return append(dst, block...), ok && len(block) > 0
+	}
+	return f.numbers.AppendPayload(dst, p, o), true
 }
 
 // tick lets time pass while no packets do: a layer may have fallen silent.
@@ -159,13 +189,10 @@ func (f *forwarder) spatial() int {
 	return -1
 }
 
-// layered tells that one encoding carries all spatial layers.
-func (f *forwarder) layered() bool { return f.codec == codec.VP9 || f.codec == codec.AV1 }
-
 // encoding is the stream being sent, false for none.
 func (f *forwarder) encoding() (uint8, bool) {
 	n := f.spatial()
-	if f.layered() {
+	if f.svc {
 		n = min(n, 0)
 	}
 	return uint8(max(n, 0)), n >= 0

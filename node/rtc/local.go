@@ -28,7 +28,7 @@ func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	b := &binding{writer: c.WriteStream(), rtcp: c.RTCPReader(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
 	var chosen webrtc.RTPCodecParameters
 	for _, codec := range c.CodecParameters() {
-		if strings.EqualFold(codec.MimeType, s.down.Mime) && !b.usable {
+		if strings.EqualFold(codec.MimeType, sentAs(s.down.Mime)) && !b.usable {
 			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
 		}
 	}

@@ -81,7 +81,7 @@ func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
 	if p.role != Downlink {
 		return nil, ErrRole
 	}
-	prefer, ok := preferring(d.Kind, d.Mime)
+	prefer, ok := preferring(d.Kind, sentAs(d.Mime))
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrCodec, d.Mime)
 	}

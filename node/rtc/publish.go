@@ -156,8 +156,7 @@ func (p *Peer) restarted(ufrag string) error {
 	return nil
 }
 
-// chooseCodecs answers each new section with one codec and its retransmissions: the
-// one its AddTrack named if the client offers it, else the client's first. A track
+// chooseCodecs answers each new section with one codec and its retransmissions. A track
 // then never changes its codec under its subscribers.
 func (p *Peer) chooseCodecs(in *checked) {
 	for _, t := range p.pc.GetTransceivers() {
@@ -165,27 +164,9 @@ func (p *Peer) chooseCodecs(in *checked) {
 		if i < 0 || t.Receiver() == nil {
 			continue
 		}
-		offered := t.Receiver().GetParameters().Codecs
-		var chosen []webrtc.RTPCodecParameters
-		want := p.wishedMime(in.sections[i])
-		for _, c := range offered {
-			if strings.EqualFold(c.MimeType, webrtc.MimeTypeRTX) {
-				continue
-			}
-			if chosen == nil || strings.EqualFold(c.MimeType, want) {
-				chosen = []webrtc.RTPCodecParameters{c}
-			}
-			if want == "" || strings.EqualFold(c.MimeType, want) {
-				break
-			}
-		}
+		chosen := choose(t.Receiver().GetParameters().Codecs, p.wishedMime(in.sections[i]))
 		if chosen == nil {
 			continue // pion answers such a section with port 0
-		}
-		for _, c := range offered {
-			if repeats(c, chosen[0]) {
-				chosen = append(chosen, c)
-			}
 		}
 		if err := t.SetCodecPreferences(chosen); err != nil {
 			p.log.Debug("codec preference", "mid", t.Mid(), "err", err)
@@ -334,7 +315,7 @@ func (p *Peer) read(pub *publication, s *upSection, a arrival) {
 	if !ok || p.closing() {
 		return
 	}
-	r := &reader{pub: pub, encoding: encoding, terms: s.terms, arrival: a, now: p.engine.now,
+	r := &reader{pub: pub, encoding: encoding, simulcast: len(s.rids) > 1, terms: s.terms, arrival: a, now: p.engine.now,
 		inspect: codec.NewInspector(s.terms.mime)}
 	p.up.readers[r] = struct{}{}
 	pub.ssrc[encoding].Store(uint32(a.track.SSRC()))

@@ -103,9 +103,10 @@ func (p *Peer) PublicationStats(sid relay.TrackID) (PublicationStats, bool) {
 
 // reader brings one RTP stream of a publication into its track.
 type reader struct {
-	pub      *publication
-	encoding uint8
-	terms    terms
+	pub       *publication
+	encoding  uint8
+	simulcast bool // each spatial layer is an encoding
+	terms     terms
 	arrival
 	now func() int64
 
@@ -128,7 +129,7 @@ func (r *reader) packets() {
 		switch {
 		case packet.Parse(p, n, r.terms.extensions) != nil:
 			r.drop(p, relay.DropMalformed)
-		case p.PayloadType != r.terms.pt:
+		case !r.terms.accept(p):
 			r.drop(p, relay.DropUnknown)
 		default:
 			r.take(p)
@@ -148,6 +149,9 @@ func (r *reader) take(p *relay.Packet) {
 	opened := r.gaps.seen(p.Seq, p.Arrived)
 	if len(p.Payload) > 0 {
 		r.inspect.Inspect(p)
+	}
+	if r.simulcast {
+		p.Spatial = r.encoding // layers inside of an encoding are not told apart
 	}
 	r.mu.Unlock()
 	r.pub.track.Push(p)

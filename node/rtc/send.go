@@ -27,23 +27,27 @@ type transportCount struct{ next atomic.Uint32 }
 type writer struct {
 	header  rtp.Header
 	numbers [2]byte // transport-wide sequence number
+	dd      []byte  // dependency descriptor
 	payload []byte
 	rtxSeq  uint16
 }
 
 func newWriter() writer {
 	return writer{header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 4)},
-		payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq()}
+		dd: make([]byte, 0, 255), payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq()}
 }
 
-// head fills the header for p as o says.
-func (w *writer) head(c *transportCount, b *binding, in *relay.Packet, o rewrite.Out, marker bool) {
+// head fills the header for a packet as o says; in is nil for padding.
+func (w *writer) head(c *transportCount, b *binding, in *relay.Packet, f *frames, o rewrite.Out, marker bool) {
 	h := &w.header
 	h.Padding, h.PaddingSize, h.Marker = false, 0, marker
 	h.PayloadType, h.SSRC, h.SequenceNumber, h.Timestamp = b.pt, b.ssrc, o.Seq, o.Timestamp
 	h.Extensions, h.Extension, h.ExtensionProfile = h.Extensions[:0], false, profileOneByte
 	if in != nil {
-		w.extend(b.ids.Descriptor, in.Descriptor)
+		if b.ids.Descriptor != 0 && len(in.Descriptor) > 0 {
+			w.dd = f.append(w.dd[:0], in, o.Seq)
+			w.extend(b.ids.Descriptor, w.dd)
+		}
 		w.extend(b.ids.CaptureTime, in.CaptureTime)
 	}
 	if b.ids.TransportCC != 0 {
@@ -119,8 +123,13 @@ func (s *Subscriber) awaited(b *binding, p *relay.Packet, why relay.Drop) bool {
 // first sends a packet for the first time; the caller holds mu.
 func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bool) {
 	w := &s.writer
-	w.head(&s.peer.transport, b, p, o, marker)
-	payload := s.out.numbers.AppendPayload(w.payload[:0], p, o)
+	payload, ok := s.out.payload(w.payload[:0], p, o)
+	if !ok {
+		s.drops.Add(relay.DropMalformed)
+		s.padding(b, o)
+		return
+	}
+	w.head(&s.peer.transport, b, p, &s.out.frames, o, marker)
 	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
 		s.drops.Add(relay.DropSend)
 		return
@@ -133,7 +142,7 @@ func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bo
 // padding fills a number that stays empty, so that the client stops asking for it.
 func (s *Subscriber) padding(b *binding, o rewrite.Out) {
 	w := &s.writer
-	w.head(&s.peer.transport, b, nil, o, false)
+	w.head(&s.peer.transport, b, nil, nil, o, false)
 	w.header.Padding, w.header.PaddingSize = true, 1
 	if _, err := b.writer.WriteRTP(&w.header, nil); err != nil {
 		s.drops.Add(relay.DropSend)
@@ -144,17 +153,21 @@ func (s *Subscriber) padding(b *binding, o rewrite.Out) {
 // is negotiated, else the very same packet. The caller holds mu.
 func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 	w := &s.writer
-	if b.rtx == 0 && b.ids.TransportCC != 0 {
-		return // it could not be the same: see extensions
+	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || s.out.svc) {
+		return // it might not be the same: see extensions
 	}
-	w.head(&s.peer.transport, b, p, o, p.Marker)
+	w.head(&s.peer.transport, b, p, &s.out.frames, o, s.out.marked(p))
 	payload := w.payload[:0]
 	if b.rtx != 0 {
 		payload = binary.BigEndian.AppendUint16(payload, o.Seq)
 		w.header.PayloadType, w.header.SSRC, w.header.SequenceNumber = b.rtx, b.rtxSSRC, w.rtxSeq
 		w.rtxSeq++
 	}
-	payload = s.out.numbers.AppendPayload(payload, p, o)
+	payload, ok := s.out.payload(payload, p, o)
+	if !ok {
+		s.drops.Add(relay.DropMalformed)
+		return
+	}
 	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
 		s.drops.Add(relay.DropSend)
 		return

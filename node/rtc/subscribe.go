@@ -72,6 +72,9 @@ func (s *Subscriber) start() {
 		return
 	}
 	s.started = true
+	if e := s.track.Stats().Encodings; s.out.svc && e[1].Packets+e[2].Packets > 0 {
+		s.out.simulcast(s.peer.engine.now())
+	}
 	s.out.live(s.track.Live(), s.peer.engine.now())
 	s.asked, s.heeds = s.out.wants(), s.out.hears()
 	want, hear := s.asked, s.heeds

@@ -4,6 +4,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
 	"maille/relay/packet"
 )
 
@@ -11,7 +14,25 @@ import (
 type terms struct {
 	mime       string // canonical, from the codec table
 	pt         uint8
+	opus       uint8 // payload type of opus in an audio section, 0 for none
 	extensions packet.ExtMap
+}
+
+// accept reports whether a packet is of the codec that was agreed on. A client that
+// sends RED may send plain opus in between: their payload types become those that every
+// node knows.
+func (t *terms) accept(p *relay.Packet) bool {
+	switch {
+	case t.mime != mimeRED:
+		return p.PayloadType == t.pt
+	case p.PayloadType == t.pt:
+		p.PayloadType = ptRED
+	case p.PayloadType == t.opus && t.opus != 0:
+		p.PayloadType = ptOpus
+	default:
+		return false
+	}
+	return true
 }
 
 // agreed reads the terms of each accepted section, by mid, from an answer of this
@@ -44,11 +65,18 @@ func agreed(answer string) map[string]terms {
 		case "mid":
 			mid = value
 		case "rtpmap":
-			if p, name, ok := strings.Cut(value, " "); ok && p == pt {
-				name, _, _ = strings.Cut(name, "/")
-				t.mime = canonical(kind, name)
-				n, _ := strconv.ParseUint(pt, 10, 7)
-				t.pt = uint8(n)
+			p, name, _ := strings.Cut(value, " ")
+			name, _, _ = strings.Cut(name, "/")
+			n, err := strconv.ParseUint(p, 10, 7)
+			if err != nil {
+				break
+			}
+			mime := canonical(kind, name)
+			if p == pt {
+				t.mime, t.pt = mime, uint8(n)
+			}
+			if mime == webrtc.MimeTypeOpus {
+				t.opus = uint8(n)
 			}
 		case "extmap":
 			id, uri, _ := strings.Cut(value, " ")
@@ -95,11 +123,12 @@ const (
 // they bind the client only, so pion need not know. The caller holds mu.
 func (p *Peer) audioTerms(answer string) string {
 	var out, part strings.Builder
-	mid, pt := "", ""
+	mid := ""
 	flush := func() {
 		text := part.String()
 		part.Reset()
-		if s := p.up.sections[mid]; s != nil && s.terms.mime == codecs[0].mime {
+		if s := p.up.sections[mid]; s != nil && s.terms.opus != 0 {
+			pt := itoa(s.terms.opus)
 			stereo, dtx := false, true
 			if s.pub != nil {
 				stereo, dtx = s.pub.stereo, s.pub.dtx
@@ -117,14 +146,11 @@ func (p *Peer) audioTerms(answer string) string {
 			}
 		}
 		out.WriteString(text)
-		mid, pt = "", ""
+		mid = ""
 	}
 	for line := range strings.Lines(answer) {
 		if strings.HasPrefix(line, "m=") {
 			flush()
-			if f := strings.Fields(line); len(f) > 3 {
-				pt = f[3]
-			}
 		}
 		if v, ok := strings.CutPrefix(line, "a=mid:"); ok {
 			mid = strings.TrimRight(v, "\r\n")
