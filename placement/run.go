@@ -127,7 +127,7 @@ func nodeSteps(v view.Snapshot, st *state.State, p page) []*meshpb.Command {
 	var out []*meshpb.Command
 	set := func(name, incarnation, region string, state meshpb.NodeState) {
 		out = append(out, &meshpb.Command{Body: &meshpb.Command_SetNode{SetNode: &meshpb.SetNode{
-			Node: name, Incarnation: incarnation, Region: region, State: state,
+			Node: name, Incarnation: incarnation, Region: region, State: state, Mirrored: true,
 		}}})
 	}
 	for _, n := range v.Nodes {

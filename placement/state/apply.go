@@ -176,6 +176,8 @@ func setNode(s *State, nowMs int64, c *meshpb.SetNode) (*State, *meshpb.Result) 
 		return refuse(s, meshpb.Error_FULL, "%d nodes recorded", MaxNodes)
 	case old != nil && old.GetState() == c.GetState() && old.GetIncarnation() == c.GetIncarnation() && old.GetRegion() == c.GetRegion():
 		return s, &meshpb.Result{}
+	case c.GetMirrored() && old != nil && old.GetIncarnation() == c.GetIncarnation() && old.GetState() > c.GetState():
+		return s, &meshpb.Result{}
 	}
 	next := s.withNode(&meshpb.NodeRecord{
 		Name:        c.GetNode(),

@@ -315,3 +315,30 @@ func BenchmarkOpen(b *testing.B) {
 		Apply(s, open("room-x", "paris", "p1"))
 	}
 }
+
+// A drain that an operator recorded is not undone by what gossip said before it.
+func TestMirrorNeverUndoesADrain(t *testing.T) {
+	set := func(incarnation string, st meshpb.NodeState, mirrored bool) *meshpb.Command {
+		return &meshpb.Command{Body: &meshpb.Command_SetNode{SetNode: &meshpb.SetNode{
+			Node: "a", Incarnation: incarnation, Region: "r", State: st, Mirrored: mirrored,
+		}}}
+	}
+	const serving, draining = meshpb.NodeState_NODE_STATE_SERVING, meshpb.NodeState_NODE_STATE_DRAINING
+	s := New()
+	for _, step := range []struct {
+		name string
+		cmd  *meshpb.Command
+		want meshpb.NodeState
+	}{
+		{"drained", set("i", draining, false), draining},
+		{"mirrored late", set("i", serving, true), draining},
+		{"its own word", set("i", serving, false), serving},
+		{"drained again", set("i", draining, false), draining},
+		{"a new life", set("j", serving, true), serving},
+	} {
+		s, _ = Apply(s, step.cmd)
+		if got := s.Node("a").GetState(); got != step.want {
+			t.Errorf("%s: %v, want %v", step.name, got, step.want)
+		}
+	}
+}

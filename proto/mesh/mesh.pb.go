@@ -1485,11 +1485,14 @@ func (x *ForgetNode) GetNode() string {
 }
 
 type SetNode struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Incarnation   string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	State         NodeState              `protobuf:"varint,3,opt,name=state,proto3,enum=maille.mesh.NodeState" json:"state,omitempty"`
-	Region        string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Node        string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	State       NodeState              `protobuf:"varint,3,opt,name=state,proto3,enum=maille.mesh.NodeState" json:"state,omitempty"`
+	Region      string                 `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	// The leader mirrors what gossip says, as it saw it some time ago: never back to a
+	// state that takes more participants than one recorded meanwhile.
+	Mirrored      bool `protobuf:"varint,5,opt,name=mirrored,proto3" json:"mirrored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1550,6 +1553,13 @@ func (x *SetNode) GetRegion() string {
 		return x.Region
 	}
 	return ""
+}
+
+func (x *SetNode) GetMirrored() bool {
+	if x != nil {
+		return x.Mirrored
+	}
+	return false
 }
 
 // A node in the replicated state.
@@ -2238,12 +2248,13 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\bsettings\x18\x03 \x01(\v2\x19.maille.mesh.RoomSettingsR\bsettings\" \n" +
 	"\n" +
 	"ForgetNode\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\"\x85\x01\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\xa1\x01\n" +
 	"\aSetNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12,\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x16.maille.mesh.NodeStateR\x05state\x12\x16\n" +
-	"\x06region\x18\x04 \x01(\tR\x06region\"\xa7\x01\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\x12\x1a\n" +
+	"\bmirrored\x18\x05 \x01(\bR\bmirrored\"\xa7\x01\n" +
 	"\n" +
 	"NodeRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
