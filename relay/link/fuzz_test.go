@@ -96,7 +96,7 @@ func FuzzReceive(f *testing.F) {
 		s := bareSession(t)
 		here := track.New("TR_x", relay.Video, "")
 		s.Pull(TrackRef{ID: "TR_x"}, here)
-		if err := s.open(3, &linkpb.TrackRef{Id: "TR_v", Path: []string{"a"}}, relay.AllLayers); err != nil {
+		if err := s.open(3, &linkpb.TrackRef{Id: "TR_v", Path: []string{"a"}}, relay.AllLayers, 1); err != nil {
 			t.Fatal(err)
 		}
 		origin := s.e.cfg.Handler.(*node).tracks["TR_v"]

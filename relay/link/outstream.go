@@ -22,6 +22,7 @@ type outStream struct {
 
 	// Guarded by the session's queue.mu.
 	pending fifo
+	room    *roomQueue // once it had anything pending
 	deficit int
 	closed  bool
 
@@ -31,7 +32,8 @@ type outStream struct {
 	mu      sync.Mutex // guards history
 	history [relay.MaxSpatial]*history
 
-	layers atomic.Uint32
+	layers   atomic.Uint32
+	watchers atomic.Uint32 // behind the peer, as it says
 	// layerBytes came of each layer since the last decision on shedding; shedding is the
 	// relay.LayerSet that does not go.
 	layerBytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -31,17 +32,29 @@ type entry struct {
 }
 
 // queue is what waits to be sent to one peer. Audio leaves first, then repairs, then
-// video, a quantum per stream in turn. When it is full the oldest video goes.
+// video: rooms take turns, and within a room its streams do, a quantum each. When it is
+// full the oldest video goes.
 type queue struct {
 	ready chan struct{} // wakes the bundler
 
 	mu     sync.Mutex // guards the fields below and the pending packets of every stream
 	audio  fifo
 	repair fifo
-	active []*outStream // streams with pending video, served round robin from turn
+	rooms  map[string]*roomQueue
+	active []*roomQueue // those with pending video, served round robin from turn
 	turn   int
 	video  int // packets pending in all of active
 	closed bool
+}
+
+// roomQueue is the streams of one room. What a stream or a room may send in its turn it
+// need not send at once: the deficit is what it has left.
+type roomQueue struct {
+	name    string
+	streams int          // of the room on this session
+	active  []*outStream // those with pending video, served round robin from turn
+	turn    int
+	deficit int
 }
 
 func (q *queue) init() { q.ready = make(chan struct{}, 1) }
@@ -70,7 +83,7 @@ func (q *queue) push(e entry) {
 			gone = q.dropOldest()
 		}
 		if e.out.pending.len() == 0 {
-			q.active = append(q.active, e.out)
+			q.activate(e.out)
 		}
 		e.out.pending.push(e)
 		q.video++
@@ -82,35 +95,71 @@ func (q *queue) push(e entry) {
 	q.wakeAll()
 }
 
+// activate puts a stream into the round of its room, and the room into that of rooms.
+func (q *queue) activate(o *outStream) {
+	r := o.room
+	if r == nil {
+		if q.rooms == nil {
+			q.rooms = make(map[string]*roomQueue)
+		}
+		if r = q.rooms[o.ref.Room]; r == nil {
+			r = &roomQueue{name: o.ref.Room}
+			q.rooms[r.name] = r
+		}
+		r.streams++
+		o.room = r
+	}
+	if len(r.active) == 0 {
+		q.active = append(q.active, r)
+	}
+	r.active = append(r.active, o)
+}
+
 // dropOldest takes out the video packet that has waited longest.
 func (q *queue) dropOldest() entry {
-	oldest := 0
-	for i, o := range q.active {
-		if o.pending.first().at < q.active[oldest].pending.first().at {
-			oldest = i
+	var oldest *outStream
+	for _, r := range q.active {
+		for _, o := range r.active {
+			if oldest == nil || o.pending.first().at < oldest.pending.first().at {
+				oldest = o
+			}
 		}
 	}
-	o := q.active[oldest]
+	return q.take(oldest)
+}
+
+// take takes the next packet of a stream.
+func (q *queue) take(o *outStream) entry {
 	e := o.pending.pop()
 	q.video--
 	if o.pending.len() == 0 {
-		q.retire(oldest)
+		q.retire(o)
 	}
 	return e
 }
 
-// retire takes a stream without pending video out of the round.
-func (q *queue) retire(i int) {
-	q.active[i].deficit = 0
-	copy(q.active[i:], q.active[i+1:])
-	q.active[len(q.active)-1] = nil
-	q.active = q.active[:len(q.active)-1]
-	if q.turn > i {
-		q.turn--
+// retire takes a stream without pending video out of the rounds.
+func (q *queue) retire(o *outStream) {
+	r := o.room
+	o.deficit = 0
+	r.active, r.turn = without(r.active, o, r.turn)
+	if len(r.active) == 0 {
+		r.deficit = 0
+		q.active, q.turn = without(q.active, r, q.turn)
 	}
-	if q.turn >= len(q.active) {
-		q.turn = 0
+}
+
+// without takes one out of a round.
+func without[T comparable](round []T, gone T, turn int) ([]T, int) {
+	i := slices.Index(round, gone)
+	round = slices.Delete(round, i, i+1)
+	if turn > i {
+		turn--
 	}
+	if turn >= len(round) {
+		turn = 0
+	}
+	return round, turn
 }
 
 // popUrgent takes the next audio packet.
@@ -132,19 +181,16 @@ func (q *queue) pop(now int64, late func(entry)) (entry, bool) {
 		return q.repair.pop(), true
 	}
 	for len(q.active) > 0 {
-		o := q.active[q.turn]
-		size := len(o.pending.first().p.Payload)
-		if o.deficit < size {
-			o.deficit += quantum
+		r := q.active[q.turn]
+		o, size := r.next()
+		if r.deficit < size {
+			r.deficit += quantum
 			q.turn = (q.turn + 1) % len(q.active)
 			continue
 		}
-		e := o.pending.pop()
-		q.video--
+		r.deficit -= size
 		o.deficit -= size
-		if o.pending.len() == 0 {
-			q.retire(q.turn)
-		}
+		e := q.take(o)
 		if now-e.at > maxQueued {
 			late(e)
 			continue
@@ -152,6 +198,19 @@ func (q *queue) pop(now int64, late func(entry)) (entry, bool) {
 		return e, true
 	}
 	return entry{}, false
+}
+
+// next is the stream whose turn it is, and the size of its packet.
+func (r *roomQueue) next() (o *outStream, size int) {
+	for {
+		o = r.active[r.turn]
+		size = len(o.pending.first().p.Payload)
+		if o.deficit >= size {
+			return o, size
+		}
+		o.deficit += quantum
+		r.turn = (r.turn + 1) % len(r.active)
+	}
 }
 
 // waiting tells whether anything but audio waits.
@@ -166,13 +225,16 @@ func (q *queue) forget(o *outStream) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	o.closed = true
-	for i, a := range q.active {
-		if a == o {
-			q.video -= o.pending.len()
-			o.pending.release()
-			q.retire(i)
-			return
+	if n := o.pending.len(); n > 0 && !q.closed {
+		q.video -= n
+		o.pending.release()
+		q.retire(o)
+	}
+	if r := o.room; r != nil {
+		if r.streams--; r.streams == 0 {
+			delete(q.rooms, r.name)
 		}
+		o.room = nil
 	}
 }
 
@@ -183,8 +245,10 @@ func (q *queue) release() {
 	q.closed = true
 	q.audio.release()
 	q.repair.release()
-	for _, o := range q.active {
-		o.pending.release()
+	for _, r := range q.active {
+		for _, o := range r.active {
+			o.pending.release()
+		}
 	}
 	q.active, q.video, q.turn = nil, 0, 0
 }

@@ -76,6 +76,7 @@ func (s *Session) demanded(d *linkpb.Demand) error {
 	}
 	if d.Track == nil {
 		if o := s.outs.get(d.Handle); o != nil {
+			o.watchers.Store(d.Watchers)
 			o.want(layers)
 		}
 		return nil
@@ -83,7 +84,7 @@ func (s *Session) demanded(d *linkpb.Demand) error {
 	if s.outs.get(d.Handle) != nil {
 		return fmt.Errorf("%w: handle %d opened twice", ErrProtocol, d.Handle)
 	}
-	if err := s.open(uint16(d.Handle), d.Track, layers); err != nil {
+	if err := s.open(uint16(d.Handle), d.Track, layers, d.Watchers); err != nil {
 		s.counters.refusedPulls.Add(1)
 		s.tell(&linkpb.Control{Body: &linkpb.Control_Refused{Refused: &linkpb.Refused{
 			Handle: d.Handle, Reason: err.Error(),
@@ -99,7 +100,7 @@ var (
 	errName    = errors.New("invalid name")
 )
 
-func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet) error {
+func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet, watchers uint32) error {
 	switch {
 	case t.Id == "" || len(t.Id) > maxName || len(t.Room) > maxName:
 		return errName
@@ -116,6 +117,7 @@ func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet)
 		return err
 	}
 	o := &outStream{s: s, handle: handle, ref: ref, track: track}
+	o.watchers.Store(watchers)
 	if !s.outs.add(o) {
 		return errTooMany
 	}
@@ -154,7 +156,8 @@ func (o *outStream) want(layers relay.LayerSet) {
 // statsEvery is how many probes pass between two messages about a stream's counts.
 const statsEvery = 10
 
-// tellStats tells the peer what was sent and shed, every two seconds.
+// tellStats tells the peer what was sent and shed, and how many watch what it sends,
+// every two seconds.
 func (s *Session) tellStats() {
 	if s.probes++; s.probes%statsEvery != 0 {
 		return
@@ -163,5 +166,8 @@ func (s *Session) tellStats() {
 		s.outbox.put(&linkpb.Control{Body: &linkpb.Control_Stats{Stats: &linkpb.TrackStats{
 			Handle: uint32(o.handle), Packets: o.packets.Load(), Bytes: o.bytes.Load(), Shed: o.shed.Load(),
 		}}})
+	}
+	for _, u := range s.ins.all() {
+		u.tellWatchers()
 	}
 }

@@ -24,6 +24,7 @@ type layerLoad struct {
 	out               *outStream
 	handle            uint16
 	spatial, temporal uint8
+	watchers          uint32
 	rate              float64 // bytes per second, as it comes to this node
 	shed              bool
 }
@@ -61,11 +62,11 @@ func (d *shedder) decide(now int64, overloaded, growing bool, capacity float64, 
 		d.wait = restoreMin
 	}
 	total := going(layers)
-	// From the top: the highest layers first, among equals the one that costs most, and
-	// the stream that was asked for last.
+	// From the top: the highest layers first, among equals the one that fewest watch, that
+	// costs most, and that was asked for last.
 	slices.SortFunc(layers, func(a, b layerLoad) int {
 		return cmp.Or(cmp.Compare(b.spatial, a.spatial), cmp.Compare(b.temporal, a.temporal),
-			cmp.Compare(b.rate, a.rate), cmp.Compare(b.handle, a.handle))
+			cmp.Compare(a.watchers, b.watchers), cmp.Compare(b.rate, a.rate), cmp.Compare(b.handle, a.handle))
 	})
 	changed := false
 	for i := range layers {
@@ -94,7 +95,7 @@ func (d *shedder) restore(now int64, capacity float64, layers []layerLoad) bool 
 	}
 	slices.SortFunc(layers, func(a, b layerLoad) int {
 		return cmp.Or(cmp.Compare(a.spatial, b.spatial), cmp.Compare(a.temporal, b.temporal),
-			cmp.Compare(a.rate, b.rate), cmp.Compare(a.handle, b.handle))
+			cmp.Compare(b.watchers, a.watchers), cmp.Compare(a.rate, b.rate), cmp.Compare(a.handle, b.handle))
 	})
 	total, changed := going(layers), false
 	for i := range layers {
@@ -158,7 +159,7 @@ func (o *outStream) loads(dst []layerLoad, seconds float64) []layerLoad {
 				continue
 			}
 			dst = append(dst, layerLoad{
-				out: o, handle: o.handle, spatial: sp, temporal: te, shed: shed.Has(sp, te),
+				out: o, handle: o.handle, watchers: o.watchers.Load(), spatial: sp, temporal: te, shed: shed.Has(sp, te),
 				rate: float64(n) / max(seconds, 0.01),
 			})
 		}

@@ -25,6 +25,7 @@ type Upstream struct {
 
 	mu     sync.Mutex // guards the fields below
 	layers relay.LayerSet
+	told   int // watchers
 	err    error
 	over   bool
 
@@ -49,7 +50,7 @@ func (s *Session) Pull(ref TrackRef, into *track.Track) *Upstream {
 		u.finish(err)
 		return u
 	}
-	s.tell(demand(u, ref.message(), relay.NoLayers))
+	s.tell(demand(u, ref.message(), relay.NoLayers, 0))
 	into.SetSource(u)
 	return u
 }
@@ -58,9 +59,9 @@ func (r TrackRef) message() *linkpb.TrackRef {
 	return &linkpb.TrackRef{Room: r.Room, Id: string(r.ID), Path: r.Path}
 }
 
-func demand(u *Upstream, ref *linkpb.TrackRef, layers relay.LayerSet) *linkpb.Control {
+func demand(u *Upstream, ref *linkpb.TrackRef, layers relay.LayerSet, watchers int) *linkpb.Control {
 	return &linkpb.Control{Body: &linkpb.Control_Demand{Demand: &linkpb.Demand{
-		Handle: uint32(u.handle), Track: ref, Layers: uint32(layers),
+		Handle: uint32(u.handle), Track: ref, Layers: uint32(layers), Watchers: uint32(watchers),
 	}}}
 }
 
@@ -83,13 +84,26 @@ func (u *Upstream) Err() error {
 
 // Demand implements relay.Source. Demand of relay.NoLayers keeps the stream open.
 func (u *Upstream) Demand(layers relay.LayerSet) {
+	watchers := u.track.Stats().Sinks
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over || u.layers == layers {
 		return
 	}
-	u.layers = layers
-	u.s.tell(demand(u, nil, layers))
+	u.layers, u.told = layers, watchers
+	u.s.tell(demand(u, nil, layers, watchers))
+}
+
+// tellWatchers tells the peer how many watch, when that has changed.
+func (u *Upstream) tellWatchers() {
+	watchers := u.track.Stats().Sinks
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over || u.layers == relay.NoLayers || u.told == watchers {
+		return
+	}
+	u.told = watchers
+	u.s.tell(demand(u, nil, u.layers, watchers))
 }
 
 // Keyframe implements relay.Source.
