@@ -57,6 +57,10 @@ const (
 const (
 	probeEvery = 200 * time.Millisecond
 	downAfter  = time.Second
+	// A peer not heard for quietAfter is probed every quietEvery: on a path that loses a
+	// third, five probes a second and their echoes are all lost now and then.
+	quietAfter = 400 * time.Millisecond
+	quietEvery = 50 * time.Millisecond
 )
 
 // Config is what an endpoint needs. Self, Conn, TLS and Handler are required.

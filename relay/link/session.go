@@ -155,6 +155,7 @@ func (s *Session) upkeep() {
 	var (
 		id        uint32
 		nextProbe = relay.Now()
+		asked     int64
 	)
 	for {
 		select {
@@ -168,8 +169,14 @@ func (s *Session) upkeep() {
 			s.end(ErrSilent)
 			return
 		}
+		quiet := now-s.heard.Load() > int64(quietAfter)
+		if quiet && now < nextProbe && now-asked >= int64(quietEvery) {
+			asked = now
+			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
+		}
 		if now >= nextProbe {
 			nextProbe = now + int64(probeEvery)
+			asked = now
 			id++
 			s.probed[id%uint32(len(s.probed))].Store(now)
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
@@ -179,6 +186,9 @@ func (s *Session) upkeep() {
 			s.tuneShed(now)
 		}
 		next := min(nextProbe, s.sendFeedback(now))
+		if quiet {
+			next = min(next, asked+int64(quietEvery))
+		}
 		timer.Reset(max(time.Duration(next-now), time.Millisecond))
 	}
 }

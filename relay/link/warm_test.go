@@ -13,7 +13,7 @@ func TestLanesComeUpSoon(t *testing.T) {
 		loss          float64
 		first, second time.Duration
 	}{
-		{.05, 3 * time.Second, 1500 * ms}, {.2, 6 * time.Second, 2500 * ms},
+		{.05, 3 * time.Second, 2 * time.Second}, {.2, 7 * time.Second, 4 * time.Second},
 	} {
 		t.Run(fmt.Sprint(c.loss), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
