@@ -41,6 +41,10 @@ func TestPureParts(t *testing.T) {
 		Order    []string
 		Chat     []string
 		Roster   []string
+		Floor    []string
+		Links    []string
+		Stage    []string
+		Quality  []string
 	}
 	var got result
 	node(t, `
@@ -49,6 +53,10 @@ func TestPureParts(t *testing.T) {
 		import { write, Reader } from "./chat.js";
 		import { Roster, pictures, microphoneOff } from "./roster.js";
 		import { encodeData, decodeData } from "./messages.js";
+		import { hands, raisedAt, reactions, reactionKeys, readReaction, Tempo, writeReaction } from "./floor.js";
+		import { parts } from "./weblinks.js";
+		import { arrange, large, Spotlight } from "./stage.js";
+		import { incoming, judge, outgoing, path, steady, worst } from "./stats.js";
 		const out = {};
 		out.Language = [["fr-CA", "en"], ["de", "fr"], ["de"], []].map(choose);
 		use("en");
@@ -86,6 +94,47 @@ func TestPureParts(t *testing.T) {
 		const bob = r.people.get("bob");
 		log.push(pictures(bob).map((p) => p.key + "=" + p.sid).join(), String(Boolean(microphoneOff(bob))), r.owner("TR_s").name);
 		out.Roster = log;
+
+		const bytes = (o) => new TextEncoder().encode(typeof o === "string" ? o : JSON.stringify(o));
+		const reaction = (emoji, more = {}) => readReaction(bytes({ type: "reactionReceived", data: { emoji }, ...more }));
+		const tempo = new Tempo(), burst = [0, 1, 2, 3, 4, 5].map((at) => tempo.allows("ada", at));
+		r.update([info("me", "PA_0", { attributes: { handRaisedAt: "2026-01-01T10:00:05Z" } }), info("bob", "PA_3", { version: 3, attributes: { handRaisedAt: "2026-01-01T10:00:00Z" } })]);
+		out.Floor = [
+			Object.keys(reactions).map((n) => readReaction(writeReaction(n))).join() === Object.keys(reactionKeys).join() ? "all pass" : "lost",
+			[reaction("unknown"), reaction("toString"), reaction("red-heart", { pad: "x".repeat(600) }), reaction("red-heart", { type: "other" }),
+				readReaction(bytes("null")), readReaction(bytes("{")), readReaction(new Uint8Array([255]))].join(""),
+			[...burst, tempo.allows("bob", 5), tempo.allows("ada", 3001)].map(Number).join(""),
+			[{}, { handRaisedAt: "" }, { handRaisedAt: "soon" }, { handRaisedAt: "2026-01-01T00:00:00Z".padEnd(99) }].map(raisedAt).join(),
+			hands(r.list()).map((p) => p.name).join(),
+		];
+
+		out.Links = ["see https://a.example/x_(y), ok", "(http://a.example)", "www.b.example.", "javascript:alert(1) ftp://a.example https://", "https://bank.example@evil.example/",
+			"xhttps://a.example", "<https://é.example/>", "https://a.example/?q=1&r=[2]", "https://localhost:7880/#room=x", "no link"].map((text) => {
+			const cut = parts(text);
+			return (cut.map((p) => p.text).join("") === text ? "" : "changed ") + cut.filter((p) => p.href).map((p) => p.text + " " + p.href).join();
+		});
+
+		const spot = new Spotlight(), voice = (identity, level = 0) => ({ identity, level, speaking: level > 0 });
+		const follow = (now, ...people) => spot.follow(people, now);
+		const seen = ["me", "ada", "bob"].map((key) => ({ key, screen: false, mine: key === "me" })), shared = { key: "bob/TR_s", screen: true, mine: false };
+		out.Stage = [
+			[follow(0), follow(0, voice("ada"), voice("bob")), follow(100, voice("ada"), voice("bob", 0.5)), follow(2100, voice("ada"), voice("bob", 0.5)),
+				follow(9000, voice("ada", 0.9), voice("bob", 0.1)), follow(9500, voice("ada", 0.9), voice("bob")), follow(9600, voice("bob"))].join(),
+			[large(seen, { view: "grid", speaker: "ada" }), large(seen, { view: "speaker", speaker: "ada" }), large([shared, ...seen], { view: "grid" }),
+				large([shared, ...seen], { pinned: "me", view: "grid" }), large(seen, { pinned: "gone", view: "grid" }), large([seen[0]], { view: "speaker", speaker: "" })].join("|"),
+			JSON.stringify(arrange(3, 984, 532, false)), JSON.stringify(arrange(3, 984, 532, true)), JSON.stringify(arrange(3, 374, 600, true)), JSON.stringify(arrange(1, 374, 600, true)),
+		];
+
+		const look = (timestamp, more) => ({ timestamp, kind: "video", frameWidth: 640, frameHeight: 360, ...more });
+		const was = look(1000, { framesDecoded: 10, bytesReceived: 1000, packetsReceived: 100, packetsLost: 5, jitterBufferDelay: 1, jitterBufferEmittedCount: 10 });
+		const got = incoming(look(3000, { framesDecoded: 40, bytesReceived: 26000, packetsReceived: 190, packetsLost: 15, jitterBufferDelay: 2.5, jitterBufferEmittedCount: 40, totalFreezesDuration: 0.5 }), was);
+		const report = new Map([["T", { type: "transport", selectedCandidatePairId: "P" }], ["P", { type: "candidate-pair", currentRoundTripTime: 0.03, localCandidateId: "L" }], ["L", { candidateType: "host", protocol: "tcp" }]]);
+		const sent = (timestamp, bytesSent) => new Map([["O", { id: "O", type: "outbound-rtp", timestamp, bytesSent }], ["R", { type: "remote-inbound-rtp", fractionLost: 0.1 }]]);
+		out.Quality = [
+			[judge({}), judge({ rtt: NaN }), judge({ loss: 0 }), judge({ loss: 0.03, rtt: 10 }), judge({ loss: 0, rtt: 900 }), worst("good", "", "fair")].join(),
+			JSON.stringify(got), JSON.stringify(incoming(was)), JSON.stringify(path(report)), JSON.stringify(path(new Map())), JSON.stringify(outgoing(sent(2000, 3000), sent(1000, 1000))),
+			[steady(got, { fps: 15, freeze: 0.05 }).freeze, steady(got, { fps: 0, freeze: 0 }).freeze, steady(got).freeze].join(),
+		];
 		process.stdout.write(JSON.stringify(out));`, nil, &got)
 	want := result{
 		Language: []string{"fr", "fr", "en", "en"},
@@ -100,6 +149,24 @@ func TestPureParts(t *testing.T) {
 		Roster: []string{
 			"+ - =me,ada", "+ - =me,Ada", "+ - =me,Ada", "+bob - =me,Ada,bob", "+ -Ada =me,bob", "+ - =me,bob",
 			"bob/TR_s=TR_s,bob=", "false", "bob",
+		},
+		Floor: []string{"all pass", "", "11111011", "0,0,0,0", "bob,me"},
+		Links: []string{
+			"https://a.example/x_(y) https://a.example/x_(y)", "http://a.example http://a.example/", "www.b.example https://www.b.example/",
+			"", "", "", "https://é.example/ https://xn--9ca.example/", "https://a.example/?q=1&r=[2] https://a.example/?q=1&r=[2]",
+			"https://localhost:7880/#room=x https://localhost:7880/#room=x", "",
+		},
+		Stage: []string{
+			// Bob takes the stage when Ada has held it for a while, and not because she is louder.
+			",ada,ada,bob,bob,ada,bob", "|ada|bob/TR_s|me||me",
+			`{"tile":465,"side":false}`, `{"tile":200,"side":true,"big":776,"bigHeight":532}`,
+			`{"tile":183,"side":false,"big":374,"bigHeight":210}`, `{"tile":183,"big":374,"bigHeight":600,"side":false}`,
+		},
+		Quality: []string{
+			",,good,fair,poor,fair",
+			`{"kind":"video","width":640,"height":360,"fps":15,"bitrate":100000,"loss":0.1,"buffer":50,"freeze":0.25}`,
+			`{"kind":"video","width":640,"height":360,"fps":null,"bitrate":null,"loss":null,"buffer":100,"freeze":null}`,
+			`{"rtt":30,"protocol":"tcp"}`, `{"rtt":null,"protocol":""}`, `{"bitrate":16000,"loss":0.1}`, "0.15,NaN,NaN",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

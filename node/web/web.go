@@ -1,7 +1,7 @@
 // Package web is the built-in meeting page: a form, a meeting and nothing to install.
 //
-// It serves its own files, the list of regions that the page measures, and, where a
-// minter is given, tokens for development. The page speaks the LiveKit protocol to /rtc
+// It serves its own files, the regions that the page measures, the links of its node, and,
+// where a minter is given, tokens for development. The page speaks the LiveKit protocol to /rtc
 // like any other client and loads nothing from elsewhere.
 package web
 
@@ -29,6 +29,13 @@ type Region struct {
 	URL string `json:"url"`
 }
 
+// Link is the way from this node to another one.
+type Link struct {
+	Node string `json:"node"`
+	// RTT is the round trip in ms.
+	RTT float64 `json:"rtt"`
+}
+
 // TokenRequest is what the page knows of a person who has no token.
 type TokenRequest struct {
 	Room   string `json:"room"`
@@ -41,6 +48,9 @@ type Options struct {
 	// Regions lists the nodes to choose from; the page then measures its way to each.
 	// Nil or an empty list leave the choice to the node that serves the page.
 	Regions func() []Region
+	// Links measures the ways to the other nodes, for the network panel of those who are
+	// on this one. Nil leaves the round trips between nodes out.
+	Links func() []Link
 	// DevToken makes a token for anybody who asks; the identity is its to choose. Give
 	// it for development only. Without it the page asks for a token.
 	DevToken func(TokenRequest) (string, error)
@@ -64,8 +74,8 @@ type asset struct {
 	tag  string
 }
 
-// Handler serves GET and HEAD of / and /r/{room} (the page), /assets/, /regions.json, and
-// POST /dev/token. A client that does not ask for HTML gets "OK" from /: health checks and
+// Handler serves GET and HEAD of / and /r/{room} (the page), /assets/, /regions.json,
+// /links.json, and POST /dev/token. A client that does not ask for HTML gets "OK" from /: health checks and
 // LiveKit clients probe it.
 func Handler(opts Options) http.Handler {
 	if opts.Log == nil {
@@ -77,6 +87,7 @@ func Handler(opts Options) http.Handler {
 	mux.HandleFunc("GET /r/{room}", p.serveIndex)
 	mux.HandleFunc("GET /assets/{name}", p.serveAsset)
 	mux.HandleFunc("GET /regions.json", p.serveRegions)
+	mux.HandleFunc("GET /links.json", p.serveLinks)
 	if opts.DevToken != nil {
 		// Another site must not be able to make tokens in a visitor's name.
 		mux.Handle("POST /dev/token", http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.serveToken)))
@@ -156,6 +167,16 @@ func (p *page) serveRegions(w http.ResponseWriter, _ *http.Request) {
 	list := p.regions()
 	if list == nil {
 		list = []Region{}
+	}
+	answer(w, list)
+}
+
+func (p *page) serveLinks(w http.ResponseWriter, _ *http.Request) {
+	// The page may have come from another node than the one its person is on.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	list := []Link{}
+	if p.opts.Links != nil {
+		list = append(list, p.opts.Links()...)
 	}
 	answer(w, list)
 }

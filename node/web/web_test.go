@@ -120,6 +120,19 @@ func TestRegions(t *testing.T) {
 	}
 }
 
+func TestLinks(t *testing.T) {
+	w := get(t, Options{Links: func() []Link { return []Link{{"lyon-1", 12.5}} }}, "GET", "/links.json")
+	if got := strings.TrimSpace(w.Body.String()); got != `[{"node":"lyon-1","rtt":12.5}]` {
+		t.Error(got)
+	}
+	if got := w.Header().Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("a page from another node gets %q", got)
+	}
+	if w := get(t, Options{}, "GET", "/links.json"); w.Code != 200 || strings.TrimSpace(w.Body.String()) != "[]" {
+		t.Errorf("not measured: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestDevToken(t *testing.T) {
 	var asked TokenRequest
 	opts := Options{DevToken: func(r TokenRequest) (string, error) {

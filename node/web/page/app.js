@@ -54,7 +54,7 @@ async function join(choice) {
   });
   try {
     const session = new Session({
-      bases: order(choice.url, location.origin, choice.regions),
+      regions: choice.regions, bases: order(choice.url, location.origin, choice.regions),
       token: await token(choice), region: choice.region, on: meeting.handlers(),
     });
     await meeting.run(session, choice);

@@ -83,9 +83,14 @@ export class Meeting {
     const was = this.network.open ? "network" : $("chat").hidden ? "" : "chat";
     $("network").hidden = which !== "network";
     this.panel.open(which === "chat");
-    if (which === "chat") $("text").focus();
-    else if (which === "network") $("network-title").focus();
-    else if (was) (was === "chat" ? $("chat-toggle") : $("more")).focus();
+    if (which === "chat") {
+      $("notice").textContent = ""; // it may be the message that is now read
+      $("text").focus();
+    } else if (which === "network") {
+      $("network-title").focus();
+    } else if (was) {
+      (was === "chat" ? $("chat-toggle") : $("more")).focus();
+    }
     this.draw();
   }
 
@@ -237,7 +242,7 @@ export class Meeting {
     const mine = message.from === roster.me;
     const name = p ? p.name : message.from;
     this.panel.add(message, name, mine);
-    if (!mine && $("chat").hidden) this.notice(t("said", { name, text: message.text.slice(0, 120) }));
+    if (!mine && $("chat").hidden) this.notice(t("said", { name, text: message.text.slice(0, 80) }));
   }
 
   async copy() {

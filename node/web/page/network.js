@@ -2,9 +2,11 @@
 import { t } from "./i18n.js";
 import { Source } from "./messages.js";
 import { caption, capital } from "./names.js";
+import { links } from "./regions.js";
 import { put } from "./tile.js";
 
 const $ = (id) => document.getElementById(id);
+const ASK = 5000; // ms between two questions to the node about its links
 
 // route says which way a picture comes: from the node of whoever sends it to ours. What
 // lies between is the nodes' business, and the page does not know it.
@@ -34,6 +36,8 @@ const millis = (n) => (known(n) ? t("ms", { n: number(n, n < 10 ? 1 : 0) }) : ""
 export class NetworkPanel {
   constructor(gone) {
     this.cards = new Map(); // by track sid
+    this.links = new Map(); // round trips of our node to others, in ms
+    this.asked = -Infinity;
     const on = (id, kind, act) => $(id).addEventListener(kind, act, { signal: gone });
     on("network-close", "click", () => this.onClose());
     on("network", "keydown", (event) => { if (event.key === "Escape") this.onClose(); });
@@ -41,10 +45,19 @@ export class NetworkPanel {
 
   get open() { return !$("network").hidden; }
 
+  // ask refreshes what our node knows of its links; the panel shows it at the next look.
+  async ask(me, session) {
+    if (performance.now() - this.asked < ASK) return;
+    this.asked = performance.now();
+    const home = session.regions.find((r) => r.node === me.node);
+    this.links = await links(home ? home.url : session.bases[0]);
+  }
+
   draw(session) {
     if (!this.open) return;
     const { roster, stats, socket, paused, views } = session, { mine } = stats, me = roster.people.get(roster.me);
     if (!me) return;
+    this.ask(me, session);
     $("network-mine").replaceChildren(...facts([
       [t("myNode"), me.region ? spot(me) : t("unknown")],
       [t("quality"), mine.quality ? t(qualityKeys[mine.quality]) : t("notYet")],
@@ -71,7 +84,10 @@ export class NetworkPanel {
       put(card.name, caption(p.name, info.source === Source.SCREEN_SHARE, false));
       put(card.path, route(p, me));
       const hidden = (views.get(sid) || "").startsWith("0x");
-      card.list.replaceChildren(...facts(picture(stats.pictures.get(sid), paused.has(sid), hidden)));
+      card.list.replaceChildren(...facts([
+        [t("linkRtt"), p.node === me.node ? "" : millis(this.links.get(p.node))],
+        ...picture(stats.pictures.get(sid), paused.has(sid), hidden),
+      ]));
     }
     $("network-none").hidden = wanted.size > 0;
   }

@@ -1,6 +1,7 @@
 // The way to each region, measured: round trips of small requests, the median counts.
 
 const TRIES = 5;
+const MOST = 256; // links read from one answer
 const TIMEOUT = 4000; // ms; a node that takes longer is not the nearest
 
 export async function list() {
@@ -9,6 +10,16 @@ export async function list() {
     return response.ok ? await response.json() : [];
   } catch {
     return [];
+  }
+}
+
+// links asks a node for its ways to the others: round trips in ms, by node.
+export async function links(url) {
+  try {
+    const response = await fetch(new URL("/links.json", url), { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(TIMEOUT) });
+    return new Map((response.ok ? await response.json() : []).slice(0, MOST).map(({ node, rtt }) => [String(node), Number(rtt)]));
+  } catch {
+    return new Map();
   }
 }
 

@@ -15,11 +15,11 @@ const GRACE = 3000; // ms that a peer connection may be disconnected before we a
 const DELAYS = [0, 300, 1200, 2700, 4800, 7000, 7000, 7000, 7000, 7000]; // ms before each attempt to come back
 
 export class Session {
-  // bases are the URLs of nodes, the wanted one first. on has state(name, detail),
+  // bases are the URLs of nodes, the wanted one first; regions all that are known. on has state(name, detail),
   // change(), came(joined, left), chat(message), reaction(identity, name), media(),
   // muted(source), captureEnded(source), measured().
-  constructor({ bases, token, region, on }) {
-    Object.assign(this, { bases, token, region, on });
+  constructor({ bases, regions, token, region, on }) {
+    Object.assign(this, { bases, regions, token, region, on });
     this.roster = new Roster();
     this.media = new Map(); // MediaStreamTracks by track sid
     this.paused = new Set(); // track sids that the node holds back for want of bandwidth

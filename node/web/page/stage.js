@@ -17,17 +17,17 @@ export function largest(count, width, height) {
 }
 
 // arrange returns the widths of tiles in a box: all alike, or one large with the others in
-// a column beside it or, where the box is upright, in rows below.
+// a column beside it or in rows below, whichever leaves it larger.
 export function arrange(count, width, height, staged) {
   const small = Math.min(SMALL, (width - GAP) / 2);
   if (!staged) return { tile: Math.floor(Math.max(small, largest(count, width, height))), side: false };
   if (count === 1) return { tile: Math.floor(small), big: Math.floor(width), bigHeight: Math.floor(height), side: false };
-  const side = width > height * 1.1;
+  // Two thirds of a tile below show that there is more of the list.
+  const beside = width - small - GAP, above = height - (small / RATIO) * 1.66 - GAP;
+  const side = Math.min(beside, height * RATIO) >= Math.min(width, above * RATIO);
   return {
-    tile: Math.floor(small), side,
-    big: Math.floor(side ? width - small - GAP : width),
-    // Two thirds of a tile below show that there is more of the list.
-    bigHeight: Math.floor(side ? height : Math.min(height - (small / RATIO) * 1.66 - GAP, width / RATIO)),
+    tile: Math.floor(small), side, big: Math.floor(side ? beside : width),
+    bigHeight: Math.floor(side ? height : Math.min(above, width / RATIO)),
   };
 }
 

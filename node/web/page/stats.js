@@ -36,8 +36,15 @@ export function incoming(now, was) {
   };
 }
 
-// path finds the pair of candidates in use: the round trip to the node in ms, how packets
-// go, and the bitrates that the browser believes in.
+// steady evens out the share of time that a picture stood still; one that was not shown
+// before has not frozen, though the browser counts the time.
+export function steady(now, last) {
+  if (!last || !(last.fps > 0)) return { ...now, freeze: NaN };
+  return Number.isFinite(last.freeze) ? { ...now, freeze: (now.freeze + last.freeze) / 2 } : now;
+}
+
+// path finds the pair of candidates in use: the round trip to the node in ms, and how
+// packets go.
 export function path(report) {
   const all = [...report.values()];
   const transport = all.find((s) => s.type === "transport" && s.selectedCandidatePairId);
@@ -91,13 +98,14 @@ export class Stats {
 
   read(up, down) {
     const sids = new Map([...this.tracks()].map(([sid, track]) => [track.id, sid]));
-    this.pictures.clear();
+    const last = this.pictures;
+    this.pictures = new Map();
     let bitrate = 0, lost = 0, packets = 0, compared = false;
     for (const s of down.values()) {
       const sid = s.type === "inbound-rtp" && sids.get(s.trackIdentifier);
       if (!sid) continue;
       const was = this.before.down && this.before.down.get(s.id);
-      this.pictures.set(sid, incoming(s, was));
+      this.pictures.set(sid, steady(incoming(s, was), last.get(sid)));
       if (!was) continue;
       compared = true;
       bitrate += this.pictures.get(sid).bitrate;
