@@ -302,6 +302,7 @@ func TestRecorderHearsAll(t *testing.T) {
 		} {
 			tc.claims.Identity = tc.name
 			cl := c.JoinAs(ctx, "lyon", &tc.claims)
+			defer cl.Close()
 			pass(2 * time.Second)
 			if got := hears(time.Second, cl, people); len(got) != len(people) {
 				t.Errorf("%s hears %v, want all", tc.name, got)
@@ -312,10 +313,25 @@ func TestRecorderHearsAll(t *testing.T) {
 				}
 			}
 			checkHall(t, "beside a "+tc.name, people, 0, 1, 2)
-			if err := cl.Close(); err != nil {
-				t.Error(err)
+		}
+		// Silence crosses to where they are, and nowhere else. Speaker 3 is in paris.
+		silent := func() map[string]uint64 {
+			to := make(map[string]uint64)
+			for _, x := range crossings(c.Show(ctx, "paris", "hearing")) {
+				if x.track == people[3].mic.Info.Sid {
+					to[x.to] += x.packets
+				}
 			}
-			pass(time.Second)
+			return to
+		}
+		before := silent()
+		pass(time.Second)
+		after := silent()
+		if n := after["lyon"] - before["lyon"]; n < 40 {
+			t.Errorf("%d silent packets crossed to the recorders", n)
+		}
+		if n := after["brest"] - before["brest"]; n > 0 {
+			t.Errorf("%d silent packets crossed to where nobody asks for them", n)
 		}
 	})
 }
