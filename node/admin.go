@@ -96,8 +96,9 @@ func fillLink(l *adminpb.LinkStatus, st link.Stats, totals map[obs.Key]obs.Count
 	l.Loss, l.Lanes, l.EstimateBps = st.Loss, uint32(st.Lanes), st.Cap*bits
 	l.PacketsOut, l.BytesOut = st.Sent.Packets, st.Sent.Bytes
 	l.PacketsIn, l.BytesIn = st.Received.Packets, st.Received.Bytes
-	l.RepairsAsked, l.Drops = st.Asked, st.Drops
-	l.RepairsAnswered = totals[obs.Key{Where: obs.LinkOut, Peer: l.Peer}].Repaired
+	l.DemandBps = st.Demand * bits
+	l.RepairsAsked, l.RepairsAnswered, l.RepairsLate = st.Asked, st.Answered, st.RepairsLate
+	l.Drops = st.Drops
 	l.Lost = totals[obs.Key{Where: obs.LinkIn, Peer: l.Peer}].Lost
 	for _, t := range st.Streams {
 		if t.Outgoing {

@@ -35,7 +35,7 @@ type chain struct {
 	gaps    []gap
 	hold    int64 // current wait before a gap is asked for
 
-	received, duplicates, repaired, late, lost uint64
+	received, duplicates, repaired, revived, late, lost uint64
 }
 
 type seenPacket struct {
@@ -135,6 +135,7 @@ func (c *chain) filled(seq uint16, now int64) {
 		return
 	}
 	c.repaired++ // given up before, and yet it came
+	c.revived++
 	c.lost--
 }
 

@@ -195,6 +195,25 @@ func TestDemandKeyframeRefusalAndEnd(t *testing.T) {
 	})
 }
 
+func TestStatsSayWhatTheLinkDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ld := load{videos: 4, videoPPS: 125, size: 1198, audios: 2, warm: time.Second, measured: 5 * time.Second}
+		var demand float64
+		x := deliver(t, conditions{delay: 50 * ms, loss: .05}, ld, func(p *pair, at time.Duration) {
+			if at.Truncate(100*ms) == 4*time.Second {
+				demand = p.a.Session("b").Stats().Demand
+			}
+		})
+		if want := 500*1198.0 + 100*80; demand < .8*want || demand > 1.2*want {
+			t.Errorf("demand %.0f bytes a second, want about %.0f", demand, want)
+		}
+		// Requests name a packet each here, of which a twentieth is lost on its way.
+		if x.b.Asked < 50 || x.a.Answered < x.b.Asked/2 || x.a.Answered > 2*x.b.Asked {
+			t.Errorf("asked %d, answered %d, late %d", x.b.Asked, x.a.Answered, x.b.RepairsLate)
+		}
+	})
+}
+
 func TestChannelsKeepOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, conditions{delay: 20 * ms, loss: 0.05})

@@ -155,6 +155,7 @@ func (o *outStream) again(p *relay.Packet) {
 	}
 	o.mu.Unlock()
 	o.repairs.Add(1)
+	o.s.counters.answered.Add(1)
 	o.s.queue.push(e)
 }
 

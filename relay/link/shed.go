@@ -2,6 +2,7 @@ package link
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -131,11 +132,18 @@ func (s *Session) tuneShed(now int64) {
 	seconds := float64(now-s.shedAt) / 1e9
 	s.droppedBefore, s.shedAt = dropped, now
 	s.loads = s.loads[:0]
+	demand := 0.0
 	for _, o := range s.outs.all() {
-		if o.track.Kind() == relay.Video {
-			s.loads = o.loads(s.loads, seconds)
+		from := len(s.loads)
+		s.loads = o.loads(s.loads, seconds)
+		for _, l := range s.loads[from:] {
+			demand += l.rate
+		}
+		if o.track.Kind() == relay.Audio {
+			s.loads = s.loads[:from] // never shed
 		}
 	}
+	s.counters.demand.Store(math.Float64bits(demand))
 	_, delivered, _ := s.sent.path()
 	capacity := max(s.sent.rateCap(), delivered)
 	if !overloaded && s.sent.rateCap() == 0 {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,10 @@ type counters struct {
 	asks           atomic.Uint64
 	repairMisses   atomic.Uint64
 	doubled        atomic.Uint64
+	answered       atomic.Uint64
+	lateRepairs    atomic.Uint64
 	refusedPulls   atomic.Uint64
+	demand         atomic.Uint64 // float64 bits of bytes per second
 	drops          relay.Drops
 }
 
@@ -37,11 +41,19 @@ type Stats struct {
 	DatagramSize int
 	// Doubled counts audio packets sent twice ahead of loss.
 	Doubled uint64
-	// Asked counts requests for missing packets; RepairMisses those the peer made that
-	// the ring could not answer; RefusedPulls tracks the peer was refused.
-	Asked, RepairMisses, RefusedPulls uint64
-	Drops                             map[string]uint64
-	Streams                           []StreamStats
+	// Demand is what the peer wants of the streams it opened, in bytes per second over the
+	// last 200 ms, with what is shed of it.
+	Demand float64
+	// Asked counts requests for missing packets, RepairsLate packets that came after they
+	// were given up. Of the peer's requests, Answered counts packets sent again and
+	// RepairMisses those the ring did not have.
+	Asked, RepairsLate, Answered, RepairMisses uint64
+	// RefusedPulls counts tracks the peer was refused.
+	RefusedPulls uint64
+	// Drops counts packets by relay.Drop: those not sent (queue_full, shed, send,
+	// too_large) and those received and not passed on.
+	Drops   map[string]uint64
+	Streams []StreamStats
 }
 
 // Traffic counts one direction. Bytes are datagram payloads, headers of QUIC and below
@@ -71,6 +83,7 @@ func (s *Session) Stats() Stats {
 		Received: Traffic{c.received.datagrams.Load(), c.received.packets.Load(), c.received.bytes.Load()},
 		Arrived:  c.arrived.Load(), Lost: c.lost.Load(),
 		Asked: c.asks.Load(), RepairMisses: c.repairMisses.Load(), RefusedPulls: c.refusedPulls.Load(),
+		Answered: c.answered.Load(), RepairsLate: c.lateRepairs.Load(), Demand: math.Float64frombits(c.demand.Load()),
 		Doubled: c.doubled.Load(), Drops: c.drops.Snapshot(),
 	}
 	st.Loss, st.Queue, st.Cap = s.sent.state()

@@ -163,7 +163,9 @@ func (u *Upstream) frame(f *wire.Frame, now int64) {
 	if in.chain == nil {
 		in.chain = new(chain)
 	}
+	revived := in.revived
 	duplicate, gapped := in.got(f.Seq, f.Prev, f.HasPrev, now)
+	u.s.counters.lateRepairs.Add(in.revived - revived)
 	if f.HasSSRC {
 		in.ssrc = f.SSRC
 	}
