@@ -13,9 +13,10 @@ import { Failure, Report, within } from "./lib/check.mjs";
 import { Cluster } from "./lib/cluster.mjs";
 import { site } from "./lib/site.mjs";
 import doors, { early } from "./cases/doors.mjs";
+import gestures from "./cases/gestures.mjs";
 import joining from "./cases/join.mjs";
 import mesh from "./cases/mesh.mjs";
-import pages from "./cases/pages.mjs";
+import pages, { parting } from "./cases/pages.mjs";
 import talk from "./cases/talk.mjs";
 import watch from "./cases/watch.mjs";
 
@@ -43,7 +44,7 @@ async function main() {
   await access(binary).catch(() => {
     throw new Failure(`${binary} does not exist: run make build`);
   });
-  const cases = [...joining, ...mesh, ...talk, ...watch, ...early, ...doors, ...pages];
+  const cases = [...joining, ...mesh, ...talk, ...watch, ...early, ...doors, ...pages, ...gestures, ...parting];
 
   if (!(await report.run("maille dev is ready", 45, async () => report.figure("maille dev ready after", `${await cluster.start(40)} ms`)))) return;
   if (!(await report.run("Chromium starts", 45, async () => {
