@@ -92,8 +92,8 @@ func (f *forwarder) wants() relay.LayerSet {
 // hears is what is also heard when it passes for others: whole encodings, to tell a
 // packet left out here from a packet lost.
 func (f *forwarder) hears() relay.LayerSet {
-	if f.selector == nil {
-		return relay.NoLayers
+	if f.selector == nil || !f.exact {
+		return relay.NoLayers // all that is heard is asked for
 	}
 	return f.selector.Demand()
 }
@@ -153,14 +153,24 @@ func (f *forwarder) marked(p *relay.Packet) bool {
 	return p.Marker || f.svc && int(p.Spatial) == f.spatial() && f.codec.FrameEnd(p)
 }
 
-// payload is what is sent of a packet, in dst if it differs from what came; false when
-// it cannot be read.
+// payload appends to dst what is sent of a packet, false when it cannot be read. With
+// an empty dst it may alias the packet: the writer copies it.
 func (f *forwarder) payload(dst []byte, p *relay.Packet, o rewrite.Out) ([]byte, bool) {
-	if f.codec == codec.RED && p.PayloadType == ptRED {
+	plain := p.Payload
+	switch {
+	case f.codec == codec.VP8 || f.codec == codec.VP9:
+		return f.numbers.AppendPayload(dst, p, o), true
+	case f.codec == codec.RED && p.PayloadType == ptRED:
 		_, block, ok := codec.Primary(p.Payload)
-		return append(dst, block...), ok && len(block) > 0
+		if !ok || len(block) == 0 {
+			return dst, false
+		}
+		plain = block
 	}
-	return f.numbers.AppendPayload(dst, p, o), true
+	if len(dst) == 0 {
+		return plain, true
+	}
+	return append(dst, plain...), true
 }
 
 // tick lets time pass while no packets do: a layer may have fallen silent.
