@@ -7,10 +7,17 @@ const LOUD = 0.35; // of full scale; normal speech fills the meter
 
 export const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 
-// chosen is the constraint for a capture; a device that is no longer there is passed over.
-export function chosen(what) {
-  const id = memory.get(`${what}-id`);
-  return id ? { deviceId: { ideal: id } } : {};
+// request opens a camera or a microphone: the chosen one, or any when that is gone.
+export async function request(what, constraints) {
+  const kind = what === "camera" ? "video" : "audio", id = memory.get(`${what}-id`);
+  if (id) {
+    try {
+      return await navigator.mediaDevices.getUserMedia({ [kind]: { ...constraints, deviceId: { exact: id } } });
+    } catch (err) {
+      if (err.name !== "OverconstrainedError" && err.name !== "NotFoundError") throw err;
+    }
+  }
+  return navigator.mediaDevices.getUserMedia({ [kind]: constraints });
 }
 
 export const speaker = () => memory.get("speaker-id") || "";

@@ -1,6 +1,6 @@
 // Capture, and how each source is sent.
 import { Source, TrackType, Quality } from "./messages.js";
-import { chosen } from "./devices.js";
+import { request } from "./devices.js";
 
 // CaptureFailed says in kind which sentence to show.
 export class CaptureFailed extends Error {
@@ -25,12 +25,12 @@ async function capture(what, open) {
 }
 
 export async function openCamera() {
-  const stream = await capture("camera", () => navigator.mediaDevices.getUserMedia({ video: { ...camera, ...chosen("camera") } }));
+  const stream = await capture("camera", () => request("camera", camera));
   return stream.getVideoTracks()[0];
 }
 
 export async function openMicrophone() {
-  const stream = await capture("microphone", () => navigator.mediaDevices.getUserMedia({ audio: { ...microphone, ...chosen("microphone") } }));
+  const stream = await capture("microphone", () => request("microphone", microphone));
   return stream.getAudioTracks()[0];
 }
 

@@ -10,6 +10,7 @@ const open = { camera: openCamera, microphone: openMicrophone };
 export class Preview {
   constructor() {
     this.tracks = {}; // by camera, microphone
+    this.problems = {}; // sentences, by camera, microphone
     this.turn = { camera: 0, microphone: 0 }; // counts openings, so that a late one is dropped
     this.meter = new Meter($("level"));
     this.choosers = new Choosers(
@@ -51,14 +52,14 @@ export class Preview {
   async start(what) {
     const turn = ++this.turn[what], old = this.tracks[what];
     let track = null;
-    this.say("");
+    this.say(what, "");
     // Some cameras open once only: the old device goes before the new one comes.
     if (old) old.stop();
     this.tracks[what] = null;
     try {
       track = await open[what]();
     } catch (err) {
-      if (turn === this.turn[what]) this.say(failure(err));
+      if (turn === this.turn[what]) this.say(what, failure(err));
     }
     if (turn !== this.turn[what] || !this.shown) {
       if (track) track.stop();
@@ -78,10 +79,14 @@ export class Preview {
     this.turn[what]++;
     if (this.tracks[what]) this.tracks[what].stop();
     this.tracks[what] = null;
+    this.say(what, "");
     this.draw();
   }
 
-  say(text) { $("preview-problem").textContent = text; }
+  say(what, text) {
+    this.problems[what] = text;
+    $("preview-problem").textContent = Object.values(this.problems).filter(Boolean).join(" ");
+  }
 
   draw() {
     const { camera, microphone } = this.tracks, video = $("mirror");
@@ -111,7 +116,6 @@ export class Preview {
   hide() {
     this.shown = false;
     for (const what of ["camera", "microphone"]) this.stop(what);
-    this.say("");
   }
 }
 
