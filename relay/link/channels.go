@@ -17,6 +17,7 @@ type channels struct {
 	mu   sync.Mutex // guards the fields below
 	out  map[string]*channel
 	in   map[string]bool
+	held int // bytes queued or being written, all channels together
 	done bool
 }
 
@@ -25,7 +26,7 @@ type channel struct {
 	name    string
 	stream  *quic.SendStream // only its writer touches it
 	pending [][]byte
-	bytes   int
+	bytes   int  // queued or being written
 	writing bool // a goroutine is sending
 }
 
@@ -38,8 +39,8 @@ func (c *channels) init() {
 // for as long as the session lives; a new session starts with nothing, so callers send
 // snapshots on Handler.Up.
 //
-// When the peer leaves more than 8 MB or 4,096 messages of a channel undrained, Send
-// returns ErrFull and the session ends: whatever was thrown away instead would be
+// When the peer leaves more than 8 MB or 4,096 messages of a channel undrained, or 64 MB
+// of all of them, Send returns ErrFull and the session ends: whatever was thrown away instead would be
 // missed for good. The snapshots of the next session repair it.
 func (s *Session) Send(name string, msg []byte) error {
 	if len(msg) > maxMessage || name == "" || len(name) > maxName {
@@ -59,12 +60,13 @@ func (s *Session) Send(name string, msg []byte) error {
 		c = &channel{name: name}
 		cs.out[name] = c
 	}
-	if len(c.pending) >= channelQueue || c.bytes+len(msg) > channelBytes {
+	if len(c.pending) >= channelQueue || c.bytes+len(msg) > channelBytes || cs.held+len(msg) > channelsBytes {
 		s.end(ErrFull)
 		return ErrFull
 	}
 	c.pending = append(c.pending, msg)
 	c.bytes += len(msg)
+	cs.held += len(msg)
 	if !c.writing {
 		c.writing = true
 		s.wg.Go(func() { s.drain(c) })
@@ -74,10 +76,15 @@ func (s *Session) Send(name string, msg []byte) error {
 
 // drain sends what is queued and ends; the next Send starts it again.
 func (s *Session) drain(c *channel) {
+	var batch [][]byte
 	for {
 		s.channels.mu.Lock()
-		batch := c.pending
-		c.pending, c.bytes = nil, 0
+		for _, msg := range batch {
+			c.bytes -= len(msg)
+			s.channels.held -= len(msg)
+		}
+		batch = c.pending
+		c.pending = nil
 		if len(batch) == 0 {
 			c.writing = false
 			s.channels.mu.Unlock()

@@ -44,11 +44,14 @@ const (
 	maxControl     = 64 << 10
 	maxHello       = 4 << 10
 	maxName        = 256
+	maxPerTrack    = 4   // streams of one track: one, and those that replace it
+	maxWaits       = 4   // new sessions of one peer that wait for its old one to end
 	maxPath        = 4   // nodes a request came through; three hops during a reroute
 	maxHandshakes  = 256 // accepted connections whose hello has not arrived
 	channelBytes   = 8 << 20
-	channelQueue   = 4096 // messages
-	controlQueue   = 8192 // messages: a demand, a clock and a keyframe per stream of a big room
+	channelsBytes  = 64 << 20 // all channels of a session together
+	channelQueue   = 4096     // messages
+	controlQueue   = 8192     // messages: a demand, a clock and a keyframe per stream of a big room
 	maxLanes       = 64
 	handshakeAfter = 5 * time.Second
 )

@@ -26,11 +26,13 @@ type Endpoint struct {
 	wg        sync.WaitGroup
 	refused   refusals
 	pending   atomic.Int32 // accepted connections without a hello
+	shaking   atomic.Int32 // connections whose TLS handshake is under way
 
 	mu       sync.Mutex // guards the fields below
 	peers    map[string]*peer
 	sessions map[string]*Session
 	before   map[string]pastLanes // of peers whose session ended
+	waits    map[string]int       // sessions that wait for an older one of their peer to end
 	closed   bool
 }
 
@@ -98,9 +100,13 @@ func Listen(cfg Config) (*Endpoint, error) {
 	e := &Endpoint{
 		cfg: cfg, log: cfg.Log.With("plane", "link"),
 		peers: make(map[string]*peer), sessions: make(map[string]*Session), before: make(map[string]pastLanes),
+		waits: make(map[string]int),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: 4, ConnContext: e.watchHandshake}
+	// Addresses are asked to prove themselves once many handshakes are under way: strangers
+	// then cannot make this node work with packets that lie about where they come from.
+	e.transport.VerifySourceAddress = func(net.Addr) bool { return e.shaking.Load() > maxHandshakes/4 }
 	listening := quicConfig(narrowPacket)
 	listening.GetConfigForClient = e.configFor
 	var err error
@@ -198,9 +204,25 @@ func (e *Endpoint) Close() error {
 	return errors.Join(err, e.transport.Close())
 }
 
+var errBusy = errors.New("link: too many sessions of this peer wait")
+
 // admit makes s the session of its peer once an older one is down. It fails when the
-// endpoint closes meanwhile.
+// endpoint closes meanwhile, or others wait already.
 func (e *Endpoint) admit(s *Session) error {
+	e.mu.Lock()
+	if e.waits[s.peer] >= maxWaits {
+		e.mu.Unlock()
+		return errBusy
+	}
+	e.waits[s.peer]++
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.waits[s.peer]--; e.waits[s.peer] == 0 {
+			delete(e.waits, s.peer)
+		}
+	}()
 	for {
 		e.mu.Lock()
 		old := e.sessions[s.peer]

@@ -59,8 +59,13 @@ type handshakeKey struct{}
 // turns strangers away before we see them.
 func (e *Endpoint) watchHandshake(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
 	done := new(atomic.Bool)
+	e.shaking.Add(1)
 	context.AfterFunc(ctx, func() {
-		if !done.Load() && e.ctx.Err() == nil {
+		if done.Swap(true) {
+			return
+		}
+		e.shaking.Add(-1)
+		if e.ctx.Err() == nil {
 			e.refused[refusedHandshake].Add(1)
 		}
 	})
@@ -73,8 +78,8 @@ func (e *Endpoint) accept() {
 		if err != nil {
 			return
 		}
-		if done, ok := conn.Context().Value(handshakeKey{}).(*atomic.Bool); ok {
-			done.Store(true)
+		if done, ok := conn.Context().Value(handshakeKey{}).(*atomic.Bool); ok && !done.Swap(true) {
+			e.shaking.Add(-1)
 		}
 		if e.pending.Add(1) > maxHandshakes {
 			e.pending.Add(-1)
@@ -119,11 +124,14 @@ func (e *Endpoint) welcome(conn *quic.Conn) {
 			return
 		}
 		s := newSession(e, peer, hello.Session, conn, stream, false)
-		settled()
 		if err := e.admit(s); err != nil {
+			if errors.Is(err, errBusy) {
+				e.refuse(conn, errRefusal{refusedBusy})
+			}
 			_ = conn.CloseWithError(codeClosed, "")
 			return
 		}
+		settled()
 		if err := answer(); err != nil {
 			s.end(err)
 		}

@@ -29,6 +29,9 @@ type outStream struct {
 	// Touched by the bundler only: the lane each encoding is on, and since when.
 	bound [relay.MaxSpatial]binding
 
+	// Touched by the control reader only: when the running group of pictures last went.
+	replayed [relay.MaxSpatial]int64
+
 	mu      sync.Mutex // guards history
 	history [relay.MaxSpatial]*history
 
@@ -104,7 +107,11 @@ func (o *outStream) keyframe(spatial uint8) {
 // is asked for upstream and passes as a late packet when it comes.
 func (o *outStream) resend(encoding uint8, seqs []uint32) {
 	var missing []uint16
-	for _, q := range seqs[:min(len(seqs), maxResend)] {
+	seqs = seqs[:min(len(seqs), maxResend)]
+	if !o.s.spend(len(seqs)) {
+		return
+	}
+	for _, q := range seqs {
 		seq := uint16(q)
 		p := o.track.Lookup(encoding, seq)
 		if p == nil {
@@ -126,6 +133,9 @@ const maxResend = 256
 
 // repair answers a gap that the peer found in the chain.
 func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
+	if !o.s.spend(bits.OnesCount32(mask)) {
+		return
+	}
 	for ; mask != 0; mask &= mask - 1 {
 		seq := from + uint16(bits.TrailingZeros32(mask))
 		o.mu.Lock()

@@ -13,8 +13,9 @@ import (
 
 // outTable holds the streams this side sends, by the handle the peer chose.
 type outTable struct {
-	mu      sync.Mutex // guards streams
+	mu      sync.Mutex // guards the fields below
 	streams map[uint16]*outStream
+	tracks  map[relay.TrackID]int // streams of each
 	ended   bool
 }
 
@@ -30,13 +31,14 @@ func (t *outTable) get(handle uint32) *outStream {
 func (t *outTable) add(o *outStream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ended || len(t.streams) >= maxStreams {
+	if t.ended || len(t.streams) >= maxStreams || t.tracks[o.ref.ID] >= maxPerTrack {
 		return false
 	}
 	if t.streams == nil {
-		t.streams = make(map[uint16]*outStream)
+		t.streams, t.tracks = make(map[uint16]*outStream), make(map[relay.TrackID]int)
 	}
 	t.streams[o.handle] = o
+	t.tracks[o.ref.ID]++
 	return true
 }
 
@@ -45,6 +47,9 @@ func (t *outTable) remove(o *outStream) {
 	defer t.mu.Unlock()
 	if t.streams[o.handle] == o {
 		delete(t.streams, o.handle)
+		if t.tracks[o.ref.ID]--; t.tracks[o.ref.ID] == 0 {
+			delete(t.tracks, o.ref.ID)
+		}
 	}
 }
 
@@ -85,9 +90,9 @@ func (s *Session) demanded(d *linkpb.Demand) error {
 		return fmt.Errorf("%w: handle %d opened twice", ErrProtocol, d.Handle)
 	}
 	if err := s.open(uint16(d.Handle), d.Track, layers, d.Watchers); err != nil {
-		s.counters.refusedPulls.Add(1)
+		s.refusedPull(err)
 		s.tell(&linkpb.Control{Body: &linkpb.Control_Refused{Refused: &linkpb.Refused{
-			Handle: d.Handle, Reason: err.Error(),
+			Handle: d.Handle, Reason: shortened(err.Error()),
 		}}})
 	}
 	return nil
@@ -147,7 +152,14 @@ func (o *outStream) want(layers relay.LayerSet) {
 		return
 	}
 	for enc := range uint8(relay.MaxSpatial) {
-		if layers.HasSpatial(enc) && !old.HasSpatial(enc) {
+		if !layers.HasSpatial(enc) || old.HasSpatial(enc) {
+			continue
+		}
+		if now := relay.Now(); now-o.replayed[enc] < replayEvery && o.replayed[enc] != 0 {
+			tap.Keyframe(enc)
+		} else if o.replayed[enc] = now; !o.s.spend(replayCost) {
+			tap.Keyframe(enc)
+		} else {
 			tap.Replay(enc)
 		}
 	}

@@ -58,6 +58,8 @@ type Session struct {
 	blocked   atomic.Int64  // time since then in which only lanes were missing
 	nudge     chan struct{} // wakes the upkeep before its timer
 	counters  counters
+	budget    budget
+	refusals  reasons
 
 	// Touched by the upkeep only.
 	gapped        []*Upstream

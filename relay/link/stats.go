@@ -17,6 +17,7 @@ type counters struct {
 	answered       atomic.Uint64
 	lateRepairs    atomic.Uint64
 	refusedPulls   atomic.Uint64
+	excess         atomic.Uint64
 	demand         atomic.Uint64 // float64 bits of bytes per second
 	drops          relay.Drops
 }
@@ -48,8 +49,11 @@ type Stats struct {
 	// were given up. Of the peer's requests, Answered counts packets sent again and
 	// RepairMisses those the ring did not have.
 	Asked, RepairsLate, Answered, RepairMisses uint64
-	// RefusedPulls counts tracks the peer was refused.
+	// Excess counts packets that the peer asked for beyond its budget.
+	Excess uint64
+	// RefusedPulls counts tracks the peer was refused, Refusals the same by reason.
 	RefusedPulls uint64
+	Refusals     map[string]uint64
 	// Drops counts packets by relay.Drop: those not sent (queue_full, shed, send,
 	// too_large) and those received and not passed on.
 	Drops   map[string]uint64
@@ -83,6 +87,7 @@ func (s *Session) Stats() Stats {
 		Received: Traffic{c.received.datagrams.Load(), c.received.packets.Load(), c.received.bytes.Load()},
 		Arrived:  c.arrived.Load(), Lost: c.lost.Load(),
 		Asked: c.asks.Load(), RepairMisses: c.repairMisses.Load(), RefusedPulls: c.refusedPulls.Load(),
+		Excess: c.excess.Load(), Refusals: s.refusals.snapshot(),
 		Answered: c.answered.Load(), RepairsLate: c.lateRepairs.Load(), Demand: math.Float64frombits(c.demand.Load()),
 		Doubled: c.doubled.Load(), Drops: c.drops.Snapshot(),
 	}
