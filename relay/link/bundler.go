@@ -42,16 +42,27 @@ func (s *Session) bundle() {
 		}
 		for s.ctx.Err() == nil {
 			wait, more := b.step(relay.Now())
-			if !more {
-				timer.Reset(wait)
-				break
+			if more {
+				continue
 			}
+			if wait < idleWait && !s.queue.stalled.Swap(true) {
+				continue // look again: a lane that got room meanwhile woke nobody
+			}
+			timer.Reset(wait)
+			break
 		}
 	}
 }
 
 // idleWait is how long the bundler sleeps when only a new packet can wake it.
 const idleWait = time.Hour
+
+const (
+	// stuckWait is how soon the bundler looks at stuck lanes again if none wakes it.
+	stuckWait = 10 * time.Millisecond
+	// maxAudioHeld is how late audio may leave: what is later misses any playout buffer.
+	maxAudioHeld = int64(200 * time.Millisecond)
+)
 
 // step sends one datagram if it can. Otherwise it tells how long to wait.
 func (b *bundler) step(now int64) (wait time.Duration, more bool) {
@@ -74,8 +85,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	}
 	if target == nil {
 		if audio.p != nil {
-			audio.out.drop(audio, relay.DropSend) // every lane is stuck
-			return 0, true
+			return b.hold(audio, now) // every lane is stuck
 		}
 		if !waits {
 			return idleWait, false
@@ -110,6 +120,16 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	}
 	b.launch(&bundle, target, now)
 	return 0, true
+}
+
+// hold keeps an audio packet until a lane takes it or it comes too late.
+func (b *bundler) hold(audio entry, now int64) (wait time.Duration, more bool) {
+	if now-audio.at > maxAudioHeld {
+		audio.out.drop(audio, relay.DropSend)
+		return 0, true
+	}
+	b.audio = audio
+	return stuckWait, false
 }
 
 func (b *bundler) nextAudio() entry {
@@ -243,7 +263,7 @@ func (b *bundler) release() {
 // that has room for what can wait, nil if none. delay is when to look again.
 func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int64) {
 	b.from++
-	delay = int64(10 * time.Millisecond)
+	delay = int64(stuckWait)
 	var bestUrgent, bestFree float64
 	for i := range lanes {
 		l := lanes[(b.from+i)%len(lanes)]

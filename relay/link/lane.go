@@ -90,6 +90,7 @@ func (l *lane) send() {
 			if err != nil {
 				l.refused(err)
 			}
+			l.s.queue.roomier()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package link
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"maille/relay"
@@ -36,6 +37,8 @@ type entry struct {
 // full the oldest video goes.
 type queue struct {
 	ready chan struct{} // wakes the bundler
+	// stalled: the bundler has something to send and no lane takes it.
+	stalled atomic.Bool
 
 	mu     sync.Mutex // guards the fields below and the pending packets of every stream
 	audio  fifo
@@ -63,6 +66,13 @@ func (q *queue) wakeAll() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
+	}
+}
+
+// roomier wakes the bundler if it waits for a lane: one has room again, or may have.
+func (q *queue) roomier() {
+	if q.stalled.Load() && q.stalled.Swap(false) {
+		q.wakeAll()
 	}
 }
 

@@ -125,6 +125,7 @@ func (s *Session) reported(b []byte, now int64) error {
 		return err
 	}
 	s.sent.settle(base, late, arrivals, now, &s.counters)
+	s.queue.roomier()
 	return nil
 }
 
