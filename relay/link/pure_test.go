@@ -235,7 +235,7 @@ func TestLaneCount(t *testing.T) {
 	}
 }
 
-func TestShedderTakesFromTheTopAndComesBackSlowly(t *testing.T) {
+func TestShedderTakesFromTheTopAndComesBackAsItFits(t *testing.T) {
 	var d shedder
 	layers := []layerLoad{
 		{spatial: 0, rate: 20}, {spatial: 1, rate: 60}, {spatial: 2, rate: 200},
@@ -263,9 +263,7 @@ func TestShedderTakesFromTheTopAndComesBackSlowly(t *testing.T) {
 	if got := shed(); !slices.Equal(got, []float64{60, 60, 180, 200}) {
 		t.Fatalf("shed %v: base layers stay, all else goes", got)
 	}
-	for range 9 {
-		tick(false, 1000)
-	}
+	tick(false, 1000)
 	if got := len(shed()); got != 4 {
 		t.Fatalf("%d shed: something came back at once", got)
 	}
@@ -280,6 +278,82 @@ func TestShedderTakesFromTheTopAndComesBackSlowly(t *testing.T) {
 	}
 	if got := shed(); len(got) != 0 {
 		t.Fatalf("shed %v though nothing limits the path", got)
+	}
+}
+
+func TestShedderWaitsForLanesThatGrow(t *testing.T) {
+	var d shedder
+	layers := []layerLoad{{rate: 20}, {spatial: 1, rate: 60}, {spatial: 2, rate: 200}}
+	now := int64(0)
+	for ; now < growthFor; now += int64(probeEvery) {
+		if d.decide(now, true, true, 100, layers) {
+			t.Fatalf("shed after %v although lanes grow", time.Duration(now))
+		}
+	}
+	if !d.decide(now, true, true, 100, layers) {
+		t.Error("growth that brings nothing is waited for without end")
+	}
+	now += int64(time.Minute)
+	d.decide(now, false, false, 0, layers)
+	if now += int64(probeEvery); d.decide(now, true, true, 100, layers) {
+		t.Error("growth is not waited for a second time")
+	}
+}
+
+func TestShedderBringsBackMoreAndMore(t *testing.T) {
+	var d shedder
+	now, layers := int64(0), make([]layerLoad, 16)
+	left := func() (n int) {
+		for _, l := range layers {
+			if l.shed {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range layers {
+		layers[i] = layerLoad{handle: uint16(i), spatial: 1, rate: 10}
+	}
+	layers[0].spatial = 0
+	// calm lets time pass until something changes, at most a minute.
+	calm := func(capacity float64) time.Duration {
+		began, before := now, left()
+		for left() == before && now-began < int64(time.Minute) {
+			now += int64(probeEvery)
+			d.decide(now, false, false, capacity, layers)
+		}
+		return time.Duration(now - began)
+	}
+	now += int64(probeEvery)
+	d.decide(now, true, false, 1, layers)
+	for _, want := range []int{14, 12, 8, 0} {
+		if calm(1e6); left() != want {
+			t.Fatalf("%d are still shed, want %d", left(), want)
+		}
+	}
+	var waits []time.Duration
+	for range 3 {
+		for range 3 { // one overload, however long, is one failure
+			now += int64(probeEvery)
+			d.decide(now, true, false, 1, layers)
+		}
+		waits = append(waits, calm(0))
+		if left() != 14 {
+			t.Fatalf("%d shed: after a failure one comes back first", left())
+		}
+	}
+	if !(waits[0] < waits[1] && waits[1] < waits[2]) || waits[2] > 4*time.Second {
+		t.Errorf("waited %v before the next attempts", waits)
+	}
+	for range 100 {
+		calm(0)
+	}
+	now += int64(time.Minute)
+	d.decide(now, false, false, 0, layers)
+	now += int64(probeEvery)
+	d.decide(now, true, false, 1, layers)
+	if calm(0); left() != 0 {
+		t.Errorf("%d still shed though nothing limits the path", left())
 	}
 }
 

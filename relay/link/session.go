@@ -70,6 +70,8 @@ type Session struct {
 	loads         []layerLoad
 	shedAt        int64
 	droppedBefore uint64
+	roomBefore    float64 // what the lanes allowed when it last grew, and when that was
+	roomAt        int64
 }
 
 func newSession(e *Endpoint, peer string, id uint64, conn *quic.Conn, stream *quic.Stream, dialer bool) *Session {

@@ -14,9 +14,11 @@ import (
 // picture; without the upper layers the rest arrives whole.
 type shedder struct {
 	over    int   // decisions in a row that saw overload
-	calm    int64 // since when there was none
-	changed int64
-	wait    int64 // calm before a layer comes back; doubles when that was too soon
+	since   int64 // when the lanes began to be too few
+	calm    int64 // since when there was no overload
+	changed int64 // when layers came back last
+	wait    int64 // calm before layers come back; doubles when that was too soon
+	step    int   // upper layers that come back together next; 0 is all of them
 	begun   bool
 }
 
@@ -37,31 +39,41 @@ const (
 	// shedTo and restoreTo are the shares of the capacity that are used: between them
 	// nothing changes.
 	shedTo, restoreTo = 0.9, 0.8
-	restoreMin        = int64(2 * time.Second)
-	restoreMax        = int64(30 * time.Second)
-	// tooSoon after a layer came back, overload says that it should not have.
-	tooSoon = int64(4 * time.Second)
+	// restoreMin is a round trip of most paths with a probe on top, so that what a layer
+	// that came back does is seen before more come back.
+	restoreMin = int64(400 * time.Millisecond)
+	restoreMax = int64(15 * time.Second)
+	// tooSoon after layers came back, overload says that they should not have.
+	tooSoon = int64(2 * time.Second)
+	// growthFor bounds how long new lanes are waited for before anything is shed: they are
+	// the better answer, if they come.
+	growthFor = int64(3 * time.Second)
+	// growthPause without overload ends that wait.
+	growthPause = int64(time.Second)
+	// settledFor without overload and with nothing shed, what failed before is forgotten.
+	settledFor = int64(10 * time.Second)
 )
 
 // decide marks layers as shed or not and tells whether anything changed. capacity is in
-// bytes per second; growing tells that it may be more soon, so that whole streams stay.
+// bytes per second, 0 unknown; growing tells that it will be more soon.
 func (d *shedder) decide(now int64, overloaded, growing bool, capacity float64, layers []layerLoad) bool {
 	if !d.begun {
-		d.begun, d.calm, d.changed, d.wait = true, now, now-restoreMax, restoreMin
+		d.begun, d.calm, d.changed, d.wait, d.since = true, now, now-tooSoon, restoreMin, now
 	}
 	if !overloaded {
 		d.over = 0
+		if now-d.calm > growthPause {
+			d.since = now
+		}
 		return d.restore(now, capacity, layers)
 	}
 	d.calm = now
-	if d.over++; growing {
-		d.over = 1
+	if growing && now-d.since < growthFor {
+		d.over = 0
+		return false
 	}
-	if now-d.changed < tooSoon {
-		d.wait = min(2*d.wait, restoreMax)
-	} else {
-		d.wait = restoreMin
-	}
+	d.over++
+	d.failed(now)
 	total := going(layers)
 	// From the top: the highest layers first, among equals the one that fewest watch, that
 	// costs most, and that was asked for last.
@@ -88,27 +100,47 @@ func (d *shedder) decide(now int64, overloaded, growing bool, capacity float64, 
 
 func (l *layerLoad) base() bool { return l.spatial == 0 && l.temporal == 0 }
 
-// restore brings back what fits from the lowest layer up: base layers together, upper
-// ones one at a time, because what they will cost then is only guessed.
+// failed notes overload: layers that have just come back were too many.
+func (d *shedder) failed(now int64) {
+	if now-d.changed < tooSoon {
+		d.wait, d.step = min(2*d.wait, restoreMax), 1
+		d.changed = now - tooSoon // each return fails once
+	}
+}
+
+// restore brings back what fits from the lowest layer up. Where nothing is known to limit
+// the path that is all at once; else, and after that failed, base layers together and
+// then one upper layer, two, four, because what they will cost is only guessed.
 func (d *shedder) restore(now int64, capacity float64, layers []layerLoad) bool {
-	if now-d.calm < d.wait || now-d.changed < restoreMin/2 {
+	if now-d.calm < d.wait || now-d.changed < restoreMin {
 		return false
 	}
 	slices.SortFunc(layers, func(a, b layerLoad) int {
 		return cmp.Or(cmp.Compare(a.spatial, b.spatial), cmp.Compare(a.temporal, b.temporal),
 			cmp.Compare(b.watchers, a.watchers), cmp.Compare(a.rate, b.rate), cmp.Compare(a.handle, b.handle))
 	})
-	total, changed := going(layers), false
+	total, changed, left, all := going(layers), false, max(d.step, 1), capacity == 0 && d.step == 0
+	whole := true
 	for i := range layers {
 		l := &layers[i]
 		if !l.shed {
 			continue
 		}
-		if capacity > 0 && total+l.rate > restoreTo*capacity || changed && !l.base() {
+		if capacity > 0 && total+l.rate > restoreTo*capacity || !all && !l.base() && left == 0 {
+			whole = false
 			break
+		}
+		if !l.base() {
+			left--
 		}
 		l.shed, d.changed, changed = false, now, true
 		total += l.rate
+	}
+	switch {
+	case changed:
+		d.step = 2 * max(d.step, 1)
+	case whole && now-d.calm > settledFor:
+		d.step, d.wait = 0, restoreMin
 	}
 	return changed
 }
@@ -149,13 +181,29 @@ func (s *Session) tuneShed(now int64) {
 	if !overloaded && s.sent.rateCap() == 0 {
 		capacity = 0 // unknown, and not reached
 	}
-	if !s.shed.decide(now, overloaded, s.growing(now), capacity, s.loads) {
+	growing := s.widening(now) && s.sent.rateCap() == 0
+	if !s.shed.decide(now, overloaded, growing, capacity, s.loads) {
 		return
 	}
 	for _, l := range s.loads {
 		l.out.shedLayer(l.spatial, l.temporal, l.shed)
 	}
 }
+
+// widening tells that more will soon fit through the lanes: there are to be more of them,
+// or those there are still open their windows.
+func (s *Session) widening(now int64) bool {
+	room := s.lanes.room()
+	if room > s.roomBefore*wideningBy {
+		s.roomAt = now
+		s.roomBefore = room
+	}
+	s.roomBefore = min(s.roomBefore, room)
+	return now-s.roomAt < int64(probeEvery)+2*s.rtt.Load() || s.growing(now)
+}
+
+// wideningBy is more than windows grow in two round trips once they have met a loss.
+const wideningBy = 1.1
 
 // loads appends the stream's layers that bring anything.
 func (o *outStream) loads(dst []layerLoad, seconds float64) []layerLoad {
