@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,18 @@ const (
 	lateAfter = int64(25 * time.Millisecond)
 	// maxMarks bounds the reports that speak of one datagram.
 	maxMarks = 8
+	// A request leaves a second time after askAgain: one that is lost costs a round trip
+	// and more, and for most pictures there is no time for that. Not at once, because what
+	// follows closely is lost together. maxCopies bounds those that wait for it.
+	askAgain  = int64(5 * time.Millisecond)
+	maxCopies = 16
 )
+
+// askCopy is a request that is to leave again.
+type askCopy struct {
+	at int64
+	b  []byte // from newDatagram
+}
 
 // sendFeedback sends the report and the repair requests that are due, and returns when
 // to come again.
@@ -35,7 +47,29 @@ func (s *Session) sendFeedback(now int64) (next int64) {
 	} else {
 		next = at
 	}
-	return min(next, s.sendAsks(now))
+	return min(next, s.sendAsks(now), s.sendCopies(now))
+}
+
+// sendCopies repeats the requests whose time has come.
+func (s *Session) sendCopies(now int64) (next int64) {
+	for len(s.copies) > 0 && s.copies[0].at <= now {
+		s.urgent(s.copies[0].b)
+		s.copies = slices.Delete(s.copies, 0, 1)
+	}
+	if len(s.copies) == 0 {
+		return never
+	}
+	return s.copies[0].at
+}
+
+// ask sends a request, and keeps a copy.
+func (s *Session) ask(gaps []wire.Gap, now int64) {
+	b := wire.AppendAsk(newDatagram(), gaps)
+	if len(s.copies) < maxCopies {
+		s.copies = append(s.copies, askCopy{now + askAgain, append(newDatagram(), b...)})
+	}
+	s.counters.asks.Add(uint64(len(gaps)))
+	s.urgent(b)
 }
 
 // sendAsks asks for the gaps that are due, in as few datagrams as hold them.
@@ -45,8 +79,7 @@ func (s *Session) sendAsks(now int64) (next int64) {
 	gaps := buf[:0]
 	flush := func() {
 		if len(gaps) > 0 {
-			s.counters.asks.Add(uint64(len(gaps)))
-			s.urgent(wire.AppendAsk(newDatagram(), gaps))
+			s.ask(gaps, now)
 			gaps = gaps[:0]
 		}
 	}

@@ -1,6 +1,10 @@
 package link
 
-import "maille/relay"
+import (
+	"time"
+
+	"maille/relay"
+)
 
 const (
 	// History sizes cover what a ring upstream may still hold when a request comes.
@@ -9,6 +13,9 @@ const (
 	// maxRepeats is how often one packet is sent again. A second loss of the same packet
 	// is answered once more; then the path is too bad for repair to help.
 	maxRepeats = 2
+	// repeatAfter is the least time between two repeats: requests come twice, and the next
+	// for the same packet after a round trip and 10 ms.
+	repeatAfter = 9 * time.Millisecond
 	// ssrcEvery is how often the SSRC travels along, so that a receiver that missed it
 	// learns it soon, at a cost of an eighth of a byte per packet.
 	ssrcEvery = 32
@@ -28,6 +35,7 @@ type sentPacket struct {
 	repeats   uint8
 	hasPrev   bool
 	valid     bool
+	repeated  uint16 // when last, in milliseconds
 }
 
 func newHistory(kind relay.Kind) *history {
@@ -52,13 +60,19 @@ func (h *history) note(seq uint16, ssrc uint32, keyframe bool) (prev uint16, has
 	return prev, hasPrev, sendSSRC
 }
 
-// mayRepeat tells whether seq was sent and not repeated too often, and counts it.
-func (h *history) mayRepeat(seq uint16) bool {
+// mayRepeat tells whether seq was sent and not repeated too often, nor just now, and
+// counts it.
+func (h *history) mayRepeat(seq uint16, now int64) bool {
 	s := h.slot(seq)
 	if !s.valid || s.seq != seq || s.repeats >= maxRepeats {
 		return false
 	}
+	tick := uint16(now / int64(time.Millisecond))
+	if s.repeats > 0 && tick-s.repeated < uint16(repeatAfter/time.Millisecond) {
+		return false
+	}
 	s.repeats++
+	s.repeated = tick
 	return true
 }
 

@@ -136,12 +136,13 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 	if !o.s.spend(bits.OnesCount32(mask)) {
 		return
 	}
+	now := relay.Now()
 	for ; mask != 0; mask &= mask - 1 {
 		seq := from + uint16(bits.TrailingZeros32(mask))
 		o.mu.Lock()
 		var ok bool
 		if h := o.history[encoding]; h != nil {
-			ok = h.mayRepeat(seq)
+			ok = h.mayRepeat(seq, now)
 		}
 		o.mu.Unlock()
 		if !ok {

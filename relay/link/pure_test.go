@@ -131,12 +131,20 @@ func TestHistoryRepeatsAtMostTwice(t *testing.T) {
 	if _, _, ssrc := h.note(8, 10, false); !ssrc {
 		t.Error("a new SSRC does not travel")
 	}
+	now := int64(0)
 	for i := range 4 {
-		if got := h.mayRepeat(7); got != (i < maxRepeats) {
+		now += int64(repeatAfter)
+		if got := h.mayRepeat(7, now); got != (i < maxRepeats) {
 			t.Errorf("repeat %d: %v", i, got)
 		}
 	}
-	if h.mayRepeat(6) || h.mayRepeat(7+audioHistory) {
+	if !h.mayRepeat(5, now) || h.mayRepeat(5, now+int64(askAgain)) {
+		t.Error("a request that came twice is answered twice")
+	}
+	if !h.mayRepeat(5, now+int64(10*ms)) {
+		t.Error("the second request is not answered")
+	}
+	if h.mayRepeat(6, now) || h.mayRepeat(7+audioHistory, now) {
 		t.Error("repeats what was never sent")
 	}
 }

@@ -63,6 +63,7 @@ type Session struct {
 
 	// Touched by the upkeep only.
 	gapped        []*Upstream
+	copies        []askCopy // oldest first
 	turn          int
 	probes        int
 	count         laneCount
