@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -71,7 +72,7 @@ func (n *Node) openOps() error {
 
 // page is the built-in meeting page. In dev it makes its own tokens.
 func (n *Node) page() http.Handler {
-	o := web.Options{Regions: n.regions, Log: n.log}
+	o := web.Options{Regions: n.regions, Links: n.roundTrips, Log: n.log}
 	if n.cfg.Dev {
 		o.DevToken = n.devToken
 	}
@@ -85,6 +86,15 @@ func (n *Node) regions() []web.Region {
 		if m.State == view.Serving && m.Signal != "" {
 			out = append(out, web.Region{Region: m.Region, Node: m.Name, URL: strings.Replace(m.Signal, "ws", "http", 1)})
 		}
+	}
+	return out
+}
+
+// roundTrips are this node's links as the page's network panel shows them.
+func (n *Node) roundTrips() []web.Link {
+	var out []web.Link
+	for _, s := range n.links.Sessions() {
+		out = append(out, web.Link{Node: s.Peer(), RTT: float64(s.RTT()) / float64(time.Millisecond)})
 	}
 	return out
 }
