@@ -27,15 +27,19 @@ func TestThousandCutsLeaveNothing(t *testing.T) {
 		p := newPair(t, good, one)
 		defer p.stop()
 		origin, here := track.New("TR_v", relay.Video, ""), track.New("TR_v", relay.Video, "")
+		p.a.mu.Lock()
 		p.a.tracks["TR_v"] = origin
+		p.a.mu.Unlock()
 		came := 0
 		here.Attach(sinkFunc(func(*relay.Packet) { came++ }), relay.AllLayers)
+		p.b.mu.Lock()
 		p.b.onUp = func(s *Session) {
 			s.Pull(TrackRef{Room: "r", ID: "TR_v"}, here)
 			if err := s.Send("roster", []byte("snapshot")); err != nil {
 				t.Error(err)
 			}
 		}
+		p.b.mu.Unlock()
 		seq, served := uint16(0), 0
 		count := func() (goroutines int, bytes uint64) {
 			p.a.mu.Lock()

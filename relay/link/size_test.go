@@ -98,6 +98,9 @@ func TestSizer(t *testing.T) {
 // Loss and full queues, as long as some full datagram passes now and then, are no reason
 // for smaller ones.
 func TestSizeStaysUnderLoss(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a figure, not a race")
+	}
 	for _, c := range []conditions{
 		{delay: 50 * ms, loss: .2},
 		{delay: 50 * ms, rate: 4e6, queue: 20_000},

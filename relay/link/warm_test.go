@@ -9,6 +9,9 @@ import (
 
 // How soon a link has the lanes it needs, the first time and after a cut.
 func TestLanesComeUpSoon(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a figure, not a race")
+	}
 	for _, c := range []struct {
 		loss          float64
 		first, second time.Duration
