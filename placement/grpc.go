@@ -15,7 +15,8 @@ func GRPC(conn func(node string) (grpc.ClientConnInterface, error)) Forwarder { 
 type clients func(node string) (grpc.ClientConnInterface, error)
 
 func call[Req, Res any](ctx context.Context, c clients, node string, req Req,
-	method func(meshpb.PlacementClient, context.Context, Req, ...grpc.CallOption) (Res, error)) (Res, error) {
+	method func(meshpb.PlacementClient, context.Context, Req, ...grpc.CallOption) (Res, error),
+) (Res, error) {
 	var none Res
 	cc, err := c(node)
 	if err != nil {

@@ -118,8 +118,10 @@ func newService(t *testing.T, self string, log *fakeLog, p *peers) *Service {
 
 func answer(node string) func(context.Context, string) (*meshpb.JoinResponse, error) {
 	return func(context.Context, string) (*meshpb.JoinResponse, error) {
-		return &meshpb.JoinResponse{Node: node, Created: true, Room: &meshpb.Room{Name: "a", Sid: "RM_far", Epoch: 9,
-			Serving: map[string]*meshpb.NodeList{"paris": {Nodes: []string{node}}}}}, nil
+		return &meshpb.JoinResponse{Node: node, Created: true, Room: &meshpb.Room{
+			Name: "a", Sid: "RM_far", Epoch: 9,
+			Serving: map[string]*meshpb.NodeList{"paris": {Nodes: []string{node}}},
+		}}, nil
 	}
 }
 

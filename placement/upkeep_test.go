@@ -82,34 +82,60 @@ func TestRoomSteps(t *testing.T) {
 	}{
 		{name: "nobody said anything"},
 		{name: "one is silent", reports: []said{{node: "p1", epoch: 1, empty: 10 * min, visited: true}}},
-		{name: "both empty long enough", want: "close a@1",
-			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 21 * time.Second, false}}},
-		{name: "the last one left just now",
-			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 19 * time.Second, false}}},
-		{name: "the age of a report counts", want: "close a@1",
-			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 2 * time.Second, 1, 0, 19 * time.Second, false}}},
-		{name: "nobody ever came: the longer timeout",
-			reports: []said{{"p1", 0, 1, 0, 4 * min, false}, {"l1", 0, 1, 0, 4 * min, false}}},
-		{name: "nobody ever came, and it is over", want: "close a@1",
-			reports: []said{{"p1", 0, 1, 0, 5 * min, false}, {"l1", 0, 1, 0, 5 * min, false}}},
-		{name: "somebody is there",
-			reports: []said{{"p1", 0, 1, 0, 10 * time.Second, true}, {"l1", 0, 1, 1, 0, true}}},
-		{name: "an idle node lets go while others meet", want: "unserve a@1 p1",
-			reports: []said{{"p1", 0, 1, 0, 2 * min, true}, {"l1", 0, 1, 1, 0, true}}},
-		{name: "another instance's emptiness says nothing",
-			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 7, 0, 10 * min, true}}},
-		{name: "old news says nothing",
-			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", min, 1, 0, 10 * min, true}}},
-		{name: "somebody is on the way",
+		{
+			name: "both empty long enough", want: "close a@1",
+			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 21 * time.Second, false}},
+		},
+		{
+			name:    "the last one left just now",
+			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 19 * time.Second, false}},
+		},
+		{
+			name: "the age of a report counts", want: "close a@1",
+			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 2 * time.Second, 1, 0, 19 * time.Second, false}},
+		},
+		{
+			name:    "nobody ever came: the longer timeout",
+			reports: []said{{"p1", 0, 1, 0, 4 * min, false}, {"l1", 0, 1, 0, 4 * min, false}},
+		},
+		{
+			name: "nobody ever came, and it is over", want: "close a@1",
+			reports: []said{{"p1", 0, 1, 0, 5 * min, false}, {"l1", 0, 1, 0, 5 * min, false}},
+		},
+		{
+			name:    "somebody is there",
+			reports: []said{{"p1", 0, 1, 0, 10 * time.Second, true}, {"l1", 0, 1, 1, 0, true}},
+		},
+		{
+			name: "an idle node lets go while others meet", want: "unserve a@1 p1",
+			reports: []said{{"p1", 0, 1, 0, 2 * min, true}, {"l1", 0, 1, 1, 0, true}},
+		},
+		{
+			name:    "another instance's emptiness says nothing",
+			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 7, 0, 10 * min, true}},
+		},
+		{
+			name:    "old news says nothing",
+			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", min, 1, 0, 10 * min, true}},
+		},
+		{
+			name:    "somebody is on the way",
 			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 10 * min, true}},
-			edit:    func(p *page) { p.joins["a"] = p.now.Add(-joinGrace) }},
-		{name: "a dead node is let go", want: "unserve a@1 l1",
-			edit: func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-holdDown)} }},
-		{name: "a flapping node is not",
-			edit: func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-holdDown / 2)} }},
-		{name: "a node out of sight cannot say it is empty",
+			edit:    func(p *page) { p.joins["a"] = p.now.Add(-joinGrace) },
+		},
+		{
+			name: "a dead node is let go", want: "unserve a@1 l1",
+			edit: func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-holdDown)} },
+		},
+		{
+			name: "a flapping node is not",
+			edit: func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-holdDown / 2)} },
+		},
+		{
+			name:    "a node out of sight cannot say it is empty",
 			reports: []said{{"p1", 0, 1, 0, 10 * min, true}, {"l1", 0, 1, 0, 10 * min, true}},
-			edit:    func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-time.Second)} }},
+			edit:    func(p *page) { p.seen["l1"] = sighting{lost: p.now.Add(-time.Second)} },
+		},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -210,8 +236,10 @@ func TestMembers(t *testing.T) {
 		{name: "not before it has settled", servers: "a* b* c* d e", view: "a:p b:l c:m d:p e:l", young: "d", want: "promote e"},
 		{name: "nor before it has the log", servers: "a* b* c* d e", view: "a:p b:l c:m d:p e:l", behind: "d", want: "promote e"},
 		{name: "unwilling nodes do not count", servers: "a* b* c* d e", view: "a:p b:l c:m d:p! e:l"},
-		{name: "regions before names", servers: "a* b* c* d e f", view: "a:p b:p c:p d:l e:l f:m",
-			want: "promote d"},
+		{
+			name: "regions before names", servers: "a* b* c* d e f", view: "a:p b:p c:p d:l e:l f:m",
+			want: "promote d",
+		},
 		{name: "first step of a new cluster", servers: "a*", view: "a:p b:l c:m", want: "add b"},
 		{name: "two nodes: one votes", servers: "a* b", view: "a:p b:l"},
 		{name: "three: more vote", servers: "a* b c", view: "a:p b:l c:m", want: "promote b"},

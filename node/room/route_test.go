@@ -61,8 +61,10 @@ func TestUpstreamsNeverLoop(t *testing.T) {
 			for _, n := range all {
 				up[n] = rapid.Bool().Draw(t, "linked")
 			}
-			w := &ways{self: self, region: regions[self], origin: origin, serving: serving,
-				linked: func(n string) bool { return up[n] }, avoid: never}
+			w := &ways{
+				self: self, region: regions[self], origin: origin, serving: serving,
+				linked: func(n string) bool { return up[n] }, avoid: never,
+			}
 			next := w.upstream()
 			near := func(a, b string) bool { return regions[a] == regions[b] }
 			if next != "" && next != origin &&

@@ -41,8 +41,10 @@ var codecs = []format{
 	{relay.Audio, webrtc.MimeTypeOpus, ptOpus, 0, 48000, 2, "minptime=10;useinbandfec=1", true, true, true},
 	{relay.Audio, mimeRED, ptRED, 0, 48000, 2, "111/111", false, true, false},
 	{relay.Video, webrtc.MimeTypeVP8, 96, 97, 90000, 0, "", true, true, true},
-	{relay.Video, webrtc.MimeTypeH264, 108, 109, 90000, 0,
-		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", true, true, true},
+	{
+		relay.Video, webrtc.MimeTypeH264, 108, 109, 90000, 0,
+		"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", true, true, true,
+	},
 	{relay.Video, webrtc.MimeTypeVP9, 98, 99, 90000, 0, "profile-id=0", false, true, true},
 	{relay.Video, webrtc.MimeTypeAV1, 35, 36, 90000, 0, "", false, true, true},
 }
@@ -121,14 +123,18 @@ func feedback(k relay.Kind, r Role) []webrtc.RTCPFeedback {
 // parameters returns the codec as pion takes it, with its retransmission codec.
 func (c format) parameters(r Role) []webrtc.RTPCodecParameters {
 	out := []webrtc.RTPCodecParameters{{
-		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: c.mime, ClockRate: c.rate, Channels: c.chns,
-			SDPFmtpLine: c.fmtp, RTCPFeedback: feedback(c.kind, r)},
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: c.mime, ClockRate: c.rate, Channels: c.chns,
+			SDPFmtpLine: c.fmtp, RTCPFeedback: feedback(c.kind, r),
+		},
 		PayloadType: webrtc.PayloadType(c.pt),
 	}}
 	if c.rtx != 0 {
 		out = append(out, webrtc.RTPCodecParameters{
-			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: c.rate,
-				SDPFmtpLine: "apt=" + itoa(c.pt)},
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType: webrtc.MimeTypeRTX, ClockRate: c.rate,
+				SDPFmtpLine: "apt=" + itoa(c.pt),
+			},
 			PayloadType: webrtc.PayloadType(c.rtx),
 		})
 	}

@@ -177,8 +177,10 @@ func (h serving) Serve(*link.Session, link.TrackRef) (*track.Track, error) { ret
 
 func newRelayed(t *testing.T, path sim.Path) *relayed {
 	t.Helper()
-	r := &relayed{t: t, net: sim.New(1), src: &askedOf{},
-		origin: track.New("TR_V", relay.Video, webrtc.MimeTypeVP8), here: track.New("TR_V", relay.Video, webrtc.MimeTypeVP8)}
+	r := &relayed{
+		t: t, net: sim.New(1), src: &askedOf{},
+		origin: track.New("TR_V", relay.Video, webrtc.MimeTypeVP8), here: track.New("TR_V", relay.Video, webrtc.MimeTypeVP8),
+	}
 	r.origin.SetSource(r.src)
 	ca, err := identity.NewCA("test", time.Hour)
 	r.check(err)

@@ -110,8 +110,10 @@ func NewEngine(cfg Config) (*Engine, error) {
 	settings.SetICEUDPMux(e.udp)
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCP != nil {
-		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: newBoundedListener(cfg.TCP), Logger: scoped{e.log}, ReadBufferSize: 64,
-			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin})
+		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: newBoundedListener(cfg.TCP), Logger: scoped{e.log}, ReadBufferSize: 64,
+			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin,
+		})
 		settings.SetICETCPMux(e.tcp)
 		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 	}

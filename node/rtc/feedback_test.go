@@ -12,7 +12,8 @@ import (
 func TestAskedReads(t *testing.T) {
 	b, err := rtcp.Marshal([]rtcp.Packet{
 		&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{
-			{SSRC: 8, FractionLost: 1}, {SSRC: 7, FractionLost: 64, TotalLost: 300, LastSequenceNumber: 70000, Jitter: 9, LastSenderReport: 5, Delay: 6}}},
+			{SSRC: 8, FractionLost: 1}, {SSRC: 7, FractionLost: 64, TotalLost: 300, LastSequenceNumber: 70000, Jitter: 9, LastSenderReport: 5, Delay: 6},
+		}},
 		&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 65535, LostPackets: 0b101}}},
 		&rtcp.TransportLayerNack{MediaSSRC: 8, Nacks: []rtcp.NackPair{{PacketID: 1}}},
 		&rtcp.FullIntraRequest{MediaSSRC: 0, FIR: []rtcp.FIREntry{{SSRC: 7, SequenceNumber: 1}}},
@@ -22,8 +23,10 @@ func TestAskedReads(t *testing.T) {
 	}
 	var a asked
 	a.read(b, 7)
-	want := asked{nacks: []uint16{65535, 0, 2}, keyframe: true, lsr: 5, delay: 6,
-		report: &Heard{Fraction: 64, Lost: 300, Highest: 70000, Jitter: 9}}
+	want := asked{
+		nacks: []uint16{65535, 0, 2}, keyframe: true, lsr: 5, delay: 6,
+		report: &Heard{Fraction: 64, Lost: 300, Highest: 70000, Jitter: 9},
+	}
 	if d := cmp.Diff(want, a, cmp.AllowUnexported(asked{})); d != "" {
 		t.Error(d)
 	}
@@ -34,8 +37,10 @@ func TestAskedReads(t *testing.T) {
 }
 
 func FuzzAsked(f *testing.F) {
-	b, _ := rtcp.Marshal([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: 7},
-		&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: 7}}}})
+	b, _ := rtcp.Marshal([]rtcp.Packet{
+		&rtcp.PictureLossIndication{MediaSSRC: 7},
+		&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: 7}}},
+	})
 	f.Add(b, uint32(7))
 	f.Add([]byte{0x81, 205, 0xff, 0xff, 0, 0, 0, 0}, uint32(0))
 	f.Fuzz(func(t *testing.T, b []byte, ssrc uint32) {

@@ -22,7 +22,8 @@ func TestREDAndVP9EndToEnd(t *testing.T) {
 		defer w.close()
 		u := w.uplink(func(_ *webrtc.SettingEngine, m *webrtc.MediaEngine) {
 			w.check(m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 121, RTPCodecCapability: webrtc.RTPCodecCapability{
-				MimeType: mimeRED, ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111"}}, webrtc.RTPCodecTypeAudio))
+				MimeType: mimeRED, ClockRate: 48000, Channels: 2, SDPFmtpLine: "111/111",
+			}}, webrtc.RTPCodecTypeAudio))
 		})
 		defer u.pc.GracefulClose()
 		d := w.downlink()
@@ -33,8 +34,10 @@ func TestREDAndVP9EndToEnd(t *testing.T) {
 		w.check(u.peer.Expect(Expect{Sid: "TR_VC", Cid: "cam", Kind: relay.Video, Mime: webrtc.MimeTypeVP9}))
 		u.negotiate()
 		answer := u.pc.CurrentRemoteDescription().SDP
-		for _, want := range []string{"m=audio 9 UDP/TLS/RTP/SAVPF 121 111\r\n", "a=fmtp:121 111/111\r\n",
-			"a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1\r\n", "VP9/90000"} {
+		for _, want := range []string{
+			"m=audio 9 UDP/TLS/RTP/SAVPF 121 111\r\n", "a=fmtp:121 111/111\r\n",
+			"a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1\r\n", "VP9/90000",
+		} {
 			if !strings.Contains(answer, want) {
 				t.Errorf("answer lacks %q", want)
 			}

@@ -45,8 +45,10 @@ type forwarder struct {
 func newForwarder(d Down, now int64) forwarder {
 	c := codec.Of(d.Mime)
 	history := audioHistory
-	f := forwarder{codec: c, exact: exactDemand, resume: true, want: layer.Want{Spatial: min(d.MaxSpatial, relay.MaxSpatial-1),
-		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused}}
+	f := forwarder{codec: c, exact: exactDemand, resume: true, want: layer.Want{
+		Spatial:  min(d.MaxSpatial, relay.MaxSpatial-1),
+		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused,
+	}}
 	if d.Kind == relay.Video {
 		// VP9 and AV1 come as one encoding with layers inside, unless packets tell.
 		f.svc = c == codec.VP9 || c == codec.AV1

@@ -194,8 +194,10 @@ func TestNackIsAnsweredInRetransmissionFormat(t *testing.T) {
 			in, packets := m.down.got(sid)
 			lost := packets[len(packets)-10]
 			for range 5 {
-				m.check(m.down.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: uint32(in.track.SSRC()),
-					Nacks: []rtcp.NackPair{{PacketID: lost.SequenceNumber}}}}))
+				m.check(m.down.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+					MediaSSRC: uint32(in.track.SSRC()),
+					Nacks:     []rtcp.NackPair{{PacketID: lost.SequenceNumber}},
+				}}))
 				tick(100 * time.Millisecond)
 			}
 			s := m.subs[relay.TrackID(sid)].Stats()

@@ -71,8 +71,12 @@ func TestSettled(t *testing.T) {
 		now, rtt int64
 		want     bool
 	}{
-		{7, 1001e6, 0, true}, {7, 1049e6, 0, false}, {8, 1001e6, 0, false},
-		{7, 1080e6, 100e6, true}, {7, 1090e6, 100e6, false}, {7, 1400e6, 10e9, false},
+		{7, 1001e6, 0, true},
+		{7, 1049e6, 0, false},
+		{8, 1001e6, 0, false},
+		{7, 1080e6, 100e6, true},
+		{7, 1090e6, 100e6, false},
+		{7, 1400e6, 10e9, false},
 	} {
 		if got := l.crossing(tt.seq, tt.now, tt.rtt); got != tt.want {
 			t.Errorf("%d at %d ms with a round trip of %d ms: %t", tt.seq, tt.now/1e6, tt.rtt/1e6, got)

@@ -255,8 +255,10 @@ func (p *Peer) match() {
 func (p *Peer) publish(s *upSection, e Expect) {
 	pub := newPublication(p, s, e)
 	s.pub = pub
-	told := Published{Sid: e.Sid, Cid: e.Cid, SdpCid: s.trackID, Mid: s.mid, Mime: s.terms.mime,
-		Encodings: max(1, len(s.rids)), Track: pub.track}
+	told := Published{
+		Sid: e.Sid, Cid: e.Cid, SdpCid: s.trackID, Mid: s.mid, Mime: s.terms.mime,
+		Encodings: max(1, len(s.rids)), Track: pub.track,
+	}
 	p.post(func() { p.h.Published(told) })
 	pub.track.SetSource(pub)
 	for _, a := range s.remote {
@@ -315,8 +317,10 @@ func (p *Peer) read(pub *publication, s *upSection, a arrival) {
 	if !ok || p.closing() {
 		return
 	}
-	r := &reader{pub: pub, encoding: encoding, simulcast: len(s.rids) > 1, terms: s.terms, arrival: a, now: p.engine.now,
-		inspect: codec.NewInspector(s.terms.mime)}
+	r := &reader{
+		pub: pub, encoding: encoding, simulcast: len(s.rids) > 1, terms: s.terms, arrival: a, now: p.engine.now,
+		inspect: codec.NewInspector(s.terms.mime),
+	}
 	p.up.readers[r] = struct{}{}
 	pub.ssrc[encoding].Store(uint32(a.track.SSRC()))
 	p.loops.Go(r.packets)

@@ -153,8 +153,10 @@ func TestAnswerHasOneCodecAndAudioTerms(t *testing.T) {
 		answer, err := u.peer.SetOffer(offer.SDP, 1)
 		w.check(err)
 		tick(time.Millisecond)
-		for _, want := range []string{"minptime=10;useinbandfec=1;usedtx=1\r\n",
-			"minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=510000\r\n", "a=ice-lite", "typ host", "a=setup:passive"} {
+		for _, want := range []string{
+			"minptime=10;useinbandfec=1;usedtx=1\r\n",
+			"minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=510000\r\n", "a=ice-lite", "typ host", "a=setup:passive",
+		} {
 			if !strings.Contains(answer, want) {
 				t.Errorf("answer lacks %q", want)
 			}

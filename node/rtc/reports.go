@@ -83,8 +83,10 @@ func (s *Subscriber) senderReport(now int64) rtcp.Packet {
 	s.reported = now
 	s.reports[s.reportAt%len(s.reports)] = sentReport{lsr: uint32(ntp >> 16), at: now}
 	s.reportAt++
-	return &rtcp.SenderReport{SSRC: b.ssrc, NTPTime: ntp, RTPTime: stamp,
-		PacketCount: uint32(s.sent.Load()), OctetCount: uint32(s.bytes.Load())}
+	return &rtcp.SenderReport{
+		SSRC: b.ssrc, NTPTime: ntp, RTPTime: stamp,
+		PacketCount: uint32(s.sent.Load()), OctetCount: uint32(s.bytes.Load()),
+	}
 }
 
 // carry extrapolates a clock pair to now at the codec's clock rate.

@@ -133,8 +133,10 @@ func TestBadOffersChangeNothing(t *testing.T) {
 		u.audio("a")
 		offer, err := u.pc.CreateOffer(nil)
 		w.check(err)
-		for _, bad := range []string{"", "v=0\r\n", strings.ReplaceAll(offer.SDP, "sha-256", "md5"),
-			offer.SDP + strings.Repeat("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", 40)} {
+		for _, bad := range []string{
+			"", "v=0\r\n", strings.ReplaceAll(offer.SDP, "sha-256", "md5"),
+			offer.SDP + strings.Repeat("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", 40),
+		} {
 			if _, err := u.peer.SetOffer(bad, 1); !errors.Is(err, ErrRefused) && !errors.Is(err, ErrLimit) {
 				t.Errorf("bad offer: %v", err)
 			}

@@ -33,8 +33,10 @@ type writer struct {
 }
 
 func newWriter() writer {
-	return writer{header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 4)},
-		dd: make([]byte, 0, 255), payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq()}
+	return writer{
+		header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 4)},
+		dd:     make([]byte, 0, 255), payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq(),
+	}
 }
 
 // head fills the header for a packet as o says; in is nil for padding.

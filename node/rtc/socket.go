@@ -123,8 +123,10 @@ func (n *hostNet) InterfaceByName(name string) (*transport.Interface, error) {
 	return nil, transport.ErrInterfaceNotFound
 }
 
-func (n *hostNet) ListenPacket(string, string) (net.PacketConn, error)       { return nil, errNoNet }
+func (n *hostNet) ListenPacket(string, string) (net.PacketConn, error) { return nil, errNoNet }
+
 func (n *hostNet) ListenUDP(string, *net.UDPAddr) (transport.UDPConn, error) { return nil, errNoNet }
+
 func (n *hostNet) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error) {
 	return nil, errNoNet
 }
@@ -132,6 +134,7 @@ func (n *hostNet) Dial(string, string) (net.Conn, error) { return nil, errNoNet 
 func (n *hostNet) DialUDP(string, *net.UDPAddr, *net.UDPAddr) (transport.UDPConn, error) {
 	return nil, errNoNet
 }
+
 func (n *hostNet) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (transport.TCPConn, error) {
 	return nil, errNoNet
 }
@@ -150,6 +153,7 @@ func (noDialer) Dial(string, string) (net.Conn, error) { return nil, errNoNet }
 type noListen struct{}
 
 func (noListen) Listen(context.Context, string, string) (net.Listener, error) { return nil, errNoNet }
+
 func (noListen) ListenPacket(context.Context, string, string) (net.PacketConn, error) {
 	return nil, errNoNet
 }

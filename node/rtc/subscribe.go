@@ -219,6 +219,8 @@ func (s *Subscriber) Stats() SubscriberStats {
 	s.mu.Lock()
 	spatial := s.out.spatial()
 	s.mu.Unlock()
-	return SubscriberStats{Packets: s.sent.Load(), Bytes: s.bytes.Load(), Resent: s.resent.Load(), Nacked: s.nacked.Load(),
-		Keyframes: s.keyframes.Load(), Drops: s.drops.Snapshot(), Spatial: spatial, Heard: s.heard.Load()}
+	return SubscriberStats{
+		Packets: s.sent.Load(), Bytes: s.bytes.Load(), Resent: s.resent.Load(), Nacked: s.nacked.Load(),
+		Keyframes: s.keyframes.Load(), Drops: s.drops.Snapshot(), Spatial: spatial, Heard: s.heard.Load(),
+	}
 }

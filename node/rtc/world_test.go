@@ -134,6 +134,7 @@ func (h *probe) Offer(sdp string, id uint32) {
 		f(sdp, id)
 	}
 }
+
 func (h *probe) State(s State, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,16 +143,19 @@ func (h *probe) State(s State, why error) {
 		h.why = why
 	}
 }
+
 func (h *probe) Published(p Published) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.published = append(h.published, p)
 }
+
 func (h *probe) Unpublished(sid relay.TrackID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.unpublished = append(h.unpublished, sid)
 }
+
 func (h *probe) Demand(sid relay.TrackID, want relay.LayerSet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -160,6 +164,7 @@ func (h *probe) Demand(sid relay.TrackID, want relay.LayerSet) {
 	}
 	h.demands[sid] = want
 }
+
 func (h *probe) Data(ch Channel, b []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -286,8 +291,10 @@ func (u *uplinkPair) video(cid string, rids ...string) []*sending {
 			err = tr.Sender().AddEncoding(track)
 		}
 		u.w.check(err)
-		out = append(out, &sending{w: u.w, track: track, sender: tr.Sender(), mid: tr.Mid, rid: rid,
-			seq: uint16(1000 * (i + 1)), ts: uint32(100000 * (i + 1)), pic: uint16(100 * (i + 1))})
+		out = append(out, &sending{
+			w: u.w, track: track, sender: tr.Sender(), mid: tr.Mid, rid: rid,
+			seq: uint16(1000 * (i + 1)), ts: uint32(100000 * (i + 1)), pic: uint16(100 * (i + 1)),
+		})
 	}
 	return out
 }

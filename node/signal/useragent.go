@@ -8,14 +8,24 @@ import (
 
 // browsers in the order they are looked for: those built on another name that one too.
 var browsers = []struct{ token, name string }{
-	{"Edg/", "edge"}, {"OPR/", "opera"}, {"SamsungBrowser/", "samsung internet"},
-	{"Firefox/", "firefox"}, {"FxiOS/", "firefox"}, {"CriOS/", "chrome"}, {"Chrome/", "chrome"},
+	{"Edg/", "edge"},
+	{"OPR/", "opera"},
+	{"SamsungBrowser/", "samsung internet"},
+	{"Firefox/", "firefox"},
+	{"FxiOS/", "firefox"},
+	{"CriOS/", "chrome"},
+	{"Chrome/", "chrome"},
 	{"Version/", "safari"},
 }
 
 var systems = []struct{ token, name string }{
-	{"iPhone", "ios"}, {"iPad", "ios"}, {"Android", "android"}, {"Windows", "windows"},
-	{"CrOS", "chrome os"}, {"Mac OS X", "mac os x"}, {"Linux", "linux"},
+	{"iPhone", "ios"},
+	{"iPad", "ios"},
+	{"Android", "android"},
+	{"Windows", "windows"},
+	{"CrOS", "chrome os"},
+	{"Mac OS X", "mac os x"},
+	{"Linux", "linux"},
 }
 
 // fillFromUserAgent sets what a browser's client leaves to its User-Agent header. The

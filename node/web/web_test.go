@@ -17,8 +17,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var regions = []Region{
-	{"paris", "paris-1", "https://paris.example"}, {"lyon", "lyon-1", "http://127.0.0.1:7890"},
-	{"evil", "evil-1", "https://x; script-src *"}, {"odd", "odd-1", "ftp://files.example"},
+	{"paris", "paris-1", "https://paris.example"},
+	{"lyon", "lyon-1", "http://127.0.0.1:7890"},
+	{"evil", "evil-1", "https://x; script-src *"},
+	{"odd", "odd-1", "ftp://files.example"},
 }
 
 func get(t *testing.T, o Options, method, path string, header ...string) *httptest.ResponseRecorder {

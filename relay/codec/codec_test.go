@@ -41,11 +41,15 @@ func TestInspect(t *testing.T) {
 		{name: "vp8 delta", mime: "video/vp8", payload: []byte{0x10, 0x01}, want: marks{Start: true, Switch: true}},
 		{name: "vp8 keyframe's second packet", mime: "video/VP8", payload: []byte{0x00, 0x00}, want: marks{Switch: true}},
 		{name: "vp8 second partition", mime: "video/VP8", payload: []byte{0x11, 0x00}, want: marks{Switch: true}},
-		{name: "vp8 temporal 2, sync", mime: "video/VP8", payload: []byte{0x90, 0xe0, 0x81, 0x02, 5, 0x80 | 0x20, 1},
-			want: marks{Start: true, Switch: true, Temporal: 2}},
+		{
+			name: "vp8 temporal 2, sync", mime: "video/VP8", payload: []byte{0x90, 0xe0, 0x81, 0x02, 5, 0x80 | 0x20, 1},
+			want: marks{Start: true, Switch: true, Temporal: 2},
+		},
 		{name: "vp8 temporal 1, no sync", mime: "video/VP8", payload: []byte{0x90, 0x20, 0x40, 1}, want: marks{Start: true, Temporal: 1}},
-		{name: "vp8 keeps its encoding", mime: "video/VP8", encoding: 2, payload: []byte{0x10, 1},
-			want: marks{Start: true, Switch: true, Spatial: 2}},
+		{
+			name: "vp8 keeps its encoding", mime: "video/VP8", encoding: 2, payload: []byte{0x10, 1},
+			want: marks{Start: true, Switch: true, Spatial: 2},
+		},
 		{name: "vp8 descriptor only", mime: "video/VP8", payload: []byte{0x10}},
 		{name: "vp8 cut", mime: "video/VP8", payload: []byte{0x90, 0xe0, 0x81}},
 
@@ -54,8 +58,10 @@ func TestInspect(t *testing.T) {
 		{name: "h264 refresh", mime: "video/H264", payload: []byte{0x65, 0x88}, want: marks{Key: true, Start: true, Switch: true}},
 		{name: "h264 refresh, second slice", mime: "video/H264", payload: []byte{0x65, 0x40}, want: marks{Key: true, Switch: true}},
 		{name: "h264 slice", mime: "video/H264", payload: []byte{0x41, 0x9a}, want: marks{Start: true, Switch: true}},
-		{name: "h264 aggregate", mime: "video/H264", payload: []byte{0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce},
-			want: marks{Key: true, Start: true, Switch: true}},
+		{
+			name: "h264 aggregate", mime: "video/H264", payload: []byte{0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce},
+			want: marks{Key: true, Start: true, Switch: true},
+		},
 		{name: "h264 aggregate beyond its end", mime: "video/H264", payload: []byte{0x78, 0, 9, 0x67, 0x42}},
 		{name: "h264 aggregate of nothing", mime: "video/H264", payload: []byte{0x78, 0, 0, 0, 0}},
 		{name: "h264 fragment of a refresh", mime: "video/H264", payload: []byte{0x7c, 0x85, 0x88}, want: marks{Key: true, Start: true, Switch: true}},
@@ -64,12 +70,18 @@ func TestInspect(t *testing.T) {
 
 		{name: "vp9 keyframe", mime: "video/VP9", payload: []byte{0x8c, 1, 0xaa}, want: marks{Key: true, Start: true, Switch: true}},
 		{name: "vp9 delta", mime: "video/VP9", payload: []byte{0xcc, 1, 0xaa}, want: marks{Start: true, Switch: true}},
-		{name: "vp9 spatial 1, temporal 2, up", mime: "video/VP9", payload: []byte{0xe8, 1, 2<<5 | 0x10 | 1<<1, 7, 0xaa},
-			want: marks{Switch: true, Spatial: 1, Temporal: 2}},
-		{name: "vp9 layers beyond ours", mime: "video/VP9", payload: []byte{0xe8, 1, 7<<5 | 7<<1, 7, 0xaa},
-			want: marks{Spatial: 2, Temporal: 3}},
-		{name: "vp9 simulcast keeps its encoding", mime: "video/VP9", encoding: 1, payload: []byte{0xcc, 1, 0xaa},
-			want: marks{Start: true, Switch: true, Spatial: 1}},
+		{
+			name: "vp9 spatial 1, temporal 2, up", mime: "video/VP9", payload: []byte{0xe8, 1, 2<<5 | 0x10 | 1<<1, 7, 0xaa},
+			want: marks{Switch: true, Spatial: 1, Temporal: 2},
+		},
+		{
+			name: "vp9 layers beyond ours", mime: "video/VP9", payload: []byte{0xe8, 1, 7<<5 | 7<<1, 7, 0xaa},
+			want: marks{Spatial: 2, Temporal: 3},
+		},
+		{
+			name: "vp9 simulcast keeps its encoding", mime: "video/VP9", encoding: 1, payload: []byte{0xcc, 1, 0xaa},
+			want: marks{Start: true, Switch: true, Spatial: 1},
+		},
 		{name: "vp9 cut", mime: "video/VP9", payload: []byte{0xe8, 1}},
 
 		{name: "av1 new sequence", mime: "video/AV1", payload: []byte{0x18, 0x0a}, want: marks{Key: true, Start: true, Switch: true}},

@@ -116,8 +116,10 @@ func TestDescriptorRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Descriptor{Start: true, End: true, Frame: frame, Structured: true, Switch: true, HasActive: true,
-			Spatial: uint8(template / temporal), Temporal: uint8(template % temporal), Active: uint32(uint64(1)<<n - 1)}
+		want := Descriptor{
+			Start: true, End: true, Frame: frame, Structured: true, Switch: true, HasActive: true,
+			Spatial: uint8(template / temporal), Temporal: uint8(template % temporal), Active: uint32(uint64(1)<<n - 1),
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}

@@ -118,8 +118,10 @@ func TestDecoderCanFollow(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "event") {
 			case 0:
-				w.s.Want(Want{Spatial: rapid.Uint8Range(0, 3).Draw(t, "spatial"), Temporal: rapid.Uint8Range(0, 4).Draw(t, "temporal"),
-					Paused: rapid.IntRange(0, 4).Draw(t, "pause") == 0}, w.now*ms)
+				w.s.Want(Want{
+					Spatial: rapid.Uint8Range(0, 3).Draw(t, "spatial"), Temporal: rapid.Uint8Range(0, 4).Draw(t, "temporal"),
+					Paused: rapid.IntRange(0, 4).Draw(t, "pause") == 0,
+				}, w.now*ms)
 			case 1:
 				l := rapid.IntRange(1, 2).Draw(t, "layer")
 				w.live[l] = !w.live[l]

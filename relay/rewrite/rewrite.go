@@ -161,8 +161,10 @@ func (r *Rewriter) reserve(missing int) {
 	}
 	picture, tl0 := r.picture.offsets()
 	for i := range missing {
-		r.sent.add(entry{origin: r.newest + 1 + uint16(i), encoding: r.encoding, epoch: r.time.epoch,
-			state: reserved, picture: picture, tl0: tl0})
+		r.sent.add(entry{
+			origin: r.newest + 1 + uint16(i), encoding: r.encoding, epoch: r.time.epoch,
+			state: reserved, picture: picture, tl0: tl0,
+		})
 	}
 }
 

@@ -31,8 +31,10 @@ type stream struct {
 }
 
 func newStream(encoding uint8) *stream {
-	return &stream{encoding: encoding, ssrc: 1000 + uint32(encoding), seq: 65500 + uint16(encoding)*7,
-		timestamp: 1<<32 - 5000 + uint32(encoding)*777777, picture: 32760 - uint16(encoding)*100, tl0: 250 + encoding, delay: 10}
+	return &stream{
+		encoding: encoding, ssrc: 1000 + uint32(encoding), seq: 65500 + uint16(encoding)*7,
+		timestamp: 1<<32 - 5000 + uint32(encoding)*777777, picture: 32760 - uint16(encoding)*100, tl0: 250 + encoding, delay: 10,
+	}
 }
 
 // frame returns the packets of the picture captured at the given ms.
