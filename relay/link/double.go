@@ -18,7 +18,17 @@ const (
 	// echoWait is how long a copy waits for a datagram with room, such as the next with
 	// audio, before it takes the place of a full packet of video.
 	echoWait = int64(10 * time.Millisecond)
+	// Repairs are sent twice above doubleAbove too, up to twiceBelow, where they would take
+	// more from what is new than they save.
+	twiceBelow = 0.1
 )
+
+// repairsTwice tells whether a repair goes twice: there is hardly time for a second
+// request, but where the path is full, two make it fuller.
+func (s *Session) repairsTwice() bool {
+	loss := s.sent.loss()
+	return loss > doubleAbove && loss < twiceBelow && s.sent.rateCap() == 0
+}
 
 // doubler keeps audio that left in one bundle to leave again in the next.
 type doubler struct {

@@ -136,7 +136,7 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 	if !o.s.spend(bits.OnesCount32(mask)) {
 		return
 	}
-	now := relay.Now()
+	now, twice := relay.Now(), o.s.repairsTwice()
 	for ; mask != 0; mask &= mask - 1 {
 		seq := from + uint16(bits.TrailingZeros32(mask))
 		o.mu.Lock()
@@ -150,6 +150,9 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 		}
 		if p := o.track.Lookup(encoding, seq); p != nil {
 			o.again(p)
+			if twice {
+				o.again(p)
+			}
 			p.Release()
 		} else {
 			o.s.counters.repairMisses.Add(1)
