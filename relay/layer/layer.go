@@ -153,9 +153,11 @@ func (s *Selector) judge(p *relay.Packet) Verdict {
 }
 
 // takes reports whether a keyframe of the layer is where to go on: the target's, or
-// anything wanted while nothing is shown yet.
+// while nothing is shown yet that of any other that is asked for. A late keyframe of a
+// layer asked for no more would be followed by a hole.
 func (s *Selector) takes(spatial int8) bool {
-	return spatial == s.target || s.current == none && spatial <= int8(s.want.Spatial)
+	return spatial == s.target ||
+		s.current == none && spatial <= int8(s.want.Spatial) && s.needs.HasSpatial(uint8(spatial))
 }
 
 // turn makes the spatial layer the one being forwarded.
