@@ -22,10 +22,8 @@ const (
 	audioPause = 5 * 1e9 // nanoseconds
 
 	// exactDemand asks upstream for the layers of an encoding that are needed, else for
-	// whole encodings. It waits for links to tell which video packets they leave out
-	// (relay.Packet.Omitted), as they do of audio: till then a gap left on purpose would
-	// look like loss behind a link.
-	exactDemand = false
+	// whole encodings. Links tell what they leave out (relay.Packet.Omitted).
+	exactDemand = true
 )
 
 // forwarder decides which packets of a track one client gets, and with which numbers.

@@ -32,8 +32,9 @@ type outStream struct {
 	// Touched by the control reader only: when the running group of pictures last went.
 	replayed [relay.MaxSpatial]int64
 
-	mu      sync.Mutex // guards history
+	mu      sync.Mutex // guards history and left
 	history [relay.MaxSpatial]*history
+	left    [relay.MaxSpatial]*leftOut
 
 	layers   atomic.Uint32
 	watchers atomic.Uint32 // behind the peer, as it says
@@ -52,10 +53,15 @@ type outStream struct {
 // Push implements relay.Sink.
 func (o *outStream) Push(p *relay.Packet) {
 	layer := p.Spatial*relay.MaxTemporal + p.Temporal
+	if relay.LayerSet(o.layers.Load())>>layer&1 == 0 {
+		o.leave(p)
+		return
+	}
 	o.layerBytes[layer].Add(uint64(len(p.Payload)) + overhead)
 	if o.shedding.Load()>>layer&1 != 0 {
 		o.shed.Add(1)
 		o.s.counters.drops.Add(relay.DropShed)
+		o.leave(p)
 		return
 	}
 	o.s.queue.push(entry{p: p, out: o, at: relay.Now()})
@@ -179,7 +185,27 @@ func (o *outStream) omitted(p *relay.Packet) uint16 {
 	if o.track.Kind() == relay.Audio && relay.LayerSet(o.layers.Load()).Has(0, audio.Silent) {
 		return 0
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.left[p.Encoding]; l != nil {
+		return max(p.Omitted, l.before(p.Seq))
+	}
 	return p.Omitted
+}
+
+// leave notes a video packet that is heard and does not go.
+func (o *outStream) leave(p *relay.Packet) {
+	if o.track.Kind() != relay.Video {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.left[p.Encoding]
+	if l == nil {
+		l = new(leftOut)
+		o.left[p.Encoding] = l
+	}
+	l.add(p.Seq, p.Omitted)
 }
 
 // note records that a packet leaves now and tells what left before it, and whether

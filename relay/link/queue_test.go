@@ -116,6 +116,9 @@ func TestPushAllocatesNothing(t *testing.T) {
 	defer s.queue.release()
 	p := fill(1, 1000)
 	defer p.Release()
+	for _, o := range outs {
+		o.layers.Store(uint32(relay.AllLayers))
+	}
 	b := &bundler{s: s}
 	l := &lane{s: s, out: make(chan []byte, 4)}
 	l.bucket.rate = 1e9

@@ -148,6 +148,11 @@ func (o *outStream) want(layers relay.LayerSet) {
 	tap := o.tap.Load()
 	old := relay.LayerSet(o.layers.Swap(uint32(layers)))
 	tap.Want(layers)
+	hear := relay.NoLayers
+	if o.track.Kind() == relay.Video && layers != relay.NoLayers {
+		hear = relay.AllLayers // an encoding's layers left out are told from its losses
+	}
+	tap.Hear(hear)
 	if o.track.Kind() != relay.Video {
 		return
 	}
