@@ -212,7 +212,7 @@ func deliver(t testing.TB, c conditions, ld load, during func(p *pair, at time.D
 	pass(2 * time.Second)
 	x.a, x.b = sa.Stats(), sb.Stats()
 	dropped, bytes := path.counts()
-	x.dropped, x.pathBytes, x.seconds = dropped, bytes-before, (time.Duration(stop - start)).Seconds()
+	x.dropped, x.pathBytes, x.seconds = dropped, bytes-before, time.Duration(stop-start).Seconds()
 	for i := range origins {
 		origins[i].Close()
 		heres[i].Close()

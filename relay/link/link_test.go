@@ -97,8 +97,10 @@ func same(a, b *relay.Packet) error {
 		Desc, Capture                           string
 	}
 	of := func(p *relay.Packet) header {
-		return header{p.Seq, p.Timestamp, p.SSRC, p.PayloadType, p.Spatial, p.Temporal, p.Encoding, p.Level,
-			p.Marker, p.Keyframe, p.FrameStart, p.SwitchPoint, p.Voice, p.HasLevel, string(p.Descriptor), string(p.CaptureTime)}
+		return header{
+			p.Seq, p.Timestamp, p.SSRC, p.PayloadType, p.Spatial, p.Temporal, p.Encoding, p.Level,
+			p.Marker, p.Keyframe, p.FrameStart, p.SwitchPoint, p.Voice, p.HasLevel, string(p.Descriptor), string(p.CaptureTime),
+		}
 	}
 	wa, wb := of(a), of(b)
 	if !a.HasLevel {

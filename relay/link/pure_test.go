@@ -246,8 +246,12 @@ func TestLaneCount(t *testing.T) {
 func TestShedderTakesFromTheTopAndComesBackAsItFits(t *testing.T) {
 	var d shedder
 	layers := []layerLoad{
-		{spatial: 0, rate: 20}, {spatial: 1, rate: 60}, {spatial: 2, rate: 200},
-		{spatial: 0, rate: 20}, {spatial: 1, rate: 60}, {spatial: 2, rate: 180},
+		{spatial: 0, rate: 20},
+		{spatial: 1, rate: 60},
+		{spatial: 2, rate: 200},
+		{spatial: 0, rate: 20},
+		{spatial: 1, rate: 60},
+		{spatial: 2, rate: 180},
 	}
 	shed := func() (out []float64) {
 		for _, l := range layers {

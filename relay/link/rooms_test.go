@@ -112,8 +112,10 @@ func TestGreedyRoomDoesNotStarveAnother(t *testing.T) {
 func TestLeastWatchedIsShedFirst(t *testing.T) {
 	var d shedder
 	layers := []layerLoad{
-		{handle: 1, rate: 20, watchers: 1}, {handle: 1, spatial: 1, rate: 100, watchers: 1},
-		{handle: 2, rate: 20, watchers: 9}, {handle: 2, spatial: 1, rate: 200, watchers: 9},
+		{handle: 1, rate: 20, watchers: 1},
+		{handle: 1, spatial: 1, rate: 100, watchers: 1},
+		{handle: 2, rate: 20, watchers: 9},
+		{handle: 2, spatial: 1, rate: 200, watchers: 9},
 	}
 	d.decide(0, true, false, 320, layers)
 	for _, l := range layers {
