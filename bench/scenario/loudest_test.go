@@ -245,7 +245,9 @@ func TestHeardAfterLongSilence(t *testing.T) {
 			speaks.mic.SetLevel(30)
 			pass(500 * time.Millisecond)
 			got, said := listens.packets(speaks)-had, speaks.mic.Sent[0].Load()-sent
-			if got+2 < said { // two on their way
+			// 80 ms: two or three packets on their way, and one that a speaker may need to be
+			// ranked anew.
+			if got+4 < said {
 				t.Errorf("after %s of silence %d packets of %d came", silent, got, said)
 			}
 		}

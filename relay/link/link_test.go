@@ -209,8 +209,9 @@ func TestStatsSayWhatTheLinkDoes(t *testing.T) {
 		if want := 500*1198.0 + 100*80; demand < .8*want || demand > 1.2*want {
 			t.Errorf("demand %.0f bytes a second, want about %.0f", demand, want)
 		}
-		// Requests name a packet each here, of which a twentieth is lost on its way.
-		if x.b.Asked < 50 || x.a.Answered < x.b.Asked/2 || x.a.Answered > 2*x.b.Asked {
+		// Requests name a packet or two here, of which a twentieth is lost on its way; at
+		// this loss answers go twice.
+		if x.b.Asked < 50 || x.a.Answered < x.b.Asked/2 || x.a.Answered > 4*x.b.Asked {
 			t.Errorf("asked %d, answered %d, late %d", x.b.Asked, x.a.Answered, x.b.RepairsLate)
 		}
 	})
