@@ -1,0 +1,71 @@
+package room
+
+import (
+	"time"
+
+	"maille/node/signal"
+	"maille/proto/livekit"
+)
+
+// admit makes a participant part of the room; false when the room is full.
+func (r *Room) admit(p *Participant, c signal.Conn) bool {
+	old := r.local[p.identity]
+	limit := int(r.record.GetSettings().GetMaxParticipants())
+	if limit > 0 && old == nil && r.roster.Get(p.identity) == nil && len(r.roster.Members()) >= limit &&
+		p.info.Kind == livekit.ParticipantInfo_STANDARD {
+		return false
+	}
+	if old != nil {
+		// The identity stays in the room: others see only its new sid.
+		delete(r.local, p.identity)
+		r.remove(old, livekit.DisconnectReason_DUPLICATE_IDENTITY, livekit.LeaveRequest_DISCONNECT)
+	}
+	if known := r.roster.Get(p.identity); known != nil && p.joinedNS <= known.JoinedNS {
+		// A hybrid clock: this join saw the other, so it is the later one, whatever the
+		// clocks of the two nodes say.
+		p.joinedNS = known.JoinedNS + 1
+	}
+	p.conn = c
+	p.info.State = livekit.ParticipantInfo_JOINED
+	r.local[p.identity] = p
+	r.emptySince, r.visited = time.Time{}, true
+	p.write(r.joinResponse(p))
+	p.refreshToken()
+	r.announce([]*Participant{p})
+	r.reconcile(p)
+	p.work.do(func() {
+		if err := p.sub.Negotiate(); err != nil {
+			r.log.Warn("first offer", "identity", p.identity, "err", err)
+		}
+	})
+	r.log.Info("participant joined", "identity", p.identity, "sid", p.info.Sid)
+	return true
+}
+
+func (r *Room) serverInfo() *livekit.ServerInfo {
+	return &livekit.ServerInfo{
+		Edition: livekit.ServerInfo_Standard, Version: r.env.Version(), Protocol: serverProtocol,
+		Region: r.env.Region(), NodeId: "ND_" + r.env.Self(), AgentProtocol: 1,
+	}
+}
+
+func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
+	info := r.serverInfo()
+	return &livekit.SignalResponse{Message: &livekit.SignalResponse_Join{Join: &livekit.JoinResponse{
+		Room: r.info(), Participant: p.member().Info, OtherParticipants: r.others(p),
+		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
+		SubscriberPrimary: true, PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
+		EnabledPublishCodecs: enabledCodecs, FastPublish: p.info.Permission.CanPublish,
+	}}}
+}
+
+// others lists every visible participant but p.
+func (r *Room) others(p *Participant) []*livekit.ParticipantInfo {
+	var out []*livekit.ParticipantInfo
+	for _, m := range r.roster.Members() {
+		if m.Info.Identity != p.identity && !m.Hidden {
+			out = append(out, m.Info)
+		}
+	}
+	return out
+}
