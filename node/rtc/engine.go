@@ -69,7 +69,7 @@ type Engine struct {
 	now   func() int64
 	log   *slog.Logger
 	cert  webrtc.Certificate
-	apis  map[Role]*webrtc.API
+	terms map[Role]apiTerms
 	udp   *mux
 	tcp   ice.TCPMux
 	byID  sync.Map // pion's name of a connection to its *Peer
@@ -121,7 +121,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if err := harden(&settings, cfg.AllowLoopback); err != nil {
 		return nil, errors.Join(err, e.closeSockets())
 	}
-	e.apis = make(map[Role]*webrtc.API)
+	e.terms = make(map[Role]apiTerms)
 	for _, r := range []Role{Uplink, Downlink} {
 		m, err := mediaEngine(r)
 		if err != nil {
@@ -131,9 +131,24 @@ func NewEngine(cfg Config) (*Engine, error) {
 		if r == Uplink {
 			receiving(e, reg)
 		}
-		e.apis[r] = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(settings))
+		e.terms[r] = apiTerms{m, reg, settings}
 	}
 	return e, nil
+}
+
+// apiTerms are what the connections of a role have in common.
+type apiTerms struct {
+	media        *webrtc.MediaEngine
+	interceptors *interceptor.Registry
+	settings     webrtc.SettingEngine
+}
+
+// connection makes a peer's PeerConnection; pion copies what is shared.
+func (e *Engine) connection(p *Peer) (*webrtc.PeerConnection, error) {
+	t := e.terms[p.role]
+	t.settings.BufferFactory = p.inbox
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(t.media), webrtc.WithInterceptorRegistry(t.interceptors), webrtc.WithSettingEngine(t.settings))
+	return api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.cert}})
 }
 
 // harden sets what keeps clients in their place: they can make this node send to no

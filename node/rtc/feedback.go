@@ -101,30 +101,26 @@ func (a *asked) lost(b []byte) {
 	}
 }
 
-// feedback answers the client's RTCP about this subscription until its section or the
-// peer ends.
-func (s *Subscriber) feedback(b *binding) {
-	buf := make([]byte, relay.BufferSize)
-	var a asked
-	for {
-		n, _, err := b.rtcp.Read(buf, nil)
-		if err != nil {
-			return
-		}
-		a.read(buf[:n], b.ssrc)
-		now := s.peer.engine.now()
-		if a.report != nil {
-			a.report.At, a.report.RTT = now, s.roundTrip(now, a.lsr, a.delay)
-			s.heard.Store(a.report)
-		}
-		if a.keyframe {
-			s.keyframes.Add(1)
-			s.wantKeyframe()
-		}
-		if len(a.nacks) > 0 {
-			s.nacked.Add(uint64(len(a.nacks)))
-			s.answer(now, a.nacks)
-		}
+// feedback answers one RTCP datagram of the client about this subscription. a is the
+// caller's, to be used again.
+func (s *Subscriber) feedback(datagram []byte, a *asked) {
+	b := s.bound.Load()
+	if b == nil {
+		return
+	}
+	a.read(datagram, b.ssrc)
+	now := s.peer.engine.now()
+	if a.report != nil {
+		a.report.At, a.report.RTT = now, s.roundTrip(now, a.lsr, a.delay)
+		s.heard.Store(a.report)
+	}
+	if a.keyframe {
+		s.keyframes.Add(1)
+		s.wantKeyframe()
+	}
+	if len(a.nacks) > 0 {
+		s.nacked.Add(uint64(len(a.nacks)))
+		s.answer(now, a.nacks)
 	}
 }
 

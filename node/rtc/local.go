@@ -25,7 +25,7 @@ func (l local) Kind() webrtc.RTPCodecType { return pionKind(l.s.down.Kind) }
 // whole connection: a track whose codec the client refused stays silent.
 func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	s := l.s
-	b := &binding{writer: c.WriteStream(), rtcp: c.RTCPReader(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
+	b := &binding{writer: c.WriteStream(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
 	var chosen webrtc.RTPCodecParameters
 	for _, codec := range c.CodecParameters() {
 		if strings.EqualFold(codec.MimeType, sentAs(s.down.Mime)) && !b.usable {
@@ -43,12 +43,15 @@ func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	if !b.usable {
 		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)
 	}
+	s.peer.hear(s, b)
 	s.bound.Store(b)
 	return chosen, nil
 }
 
 // Unbind is called by pion when the section is freed.
 func (l local) Unbind(webrtc.TrackLocalContext) error {
-	l.s.bound.Store(nil)
+	if b := l.s.bound.Swap(nil); b != nil {
+		l.s.peer.unhear(l.s, b)
+	}
 	return nil
 }

@@ -38,6 +38,7 @@ type Peer struct {
 	loops  sync.WaitGroup // goroutines that read and write media
 
 	transport transportCount
+	ears      sync.Map // SSRC of what is sent, uint32, to its *Subscriber
 
 	nego sync.Mutex // held over each exchange of descriptions; taken before mu
 
@@ -62,7 +63,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p.up.init()
 	p.down.init()
 	p.data.init()
-	pc, err := e.apis[o.Role].NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.cert}})
+	pc, err := e.connection(p)
 	if err != nil {
 		return nil, fmt.Errorf("rtc: new peer: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 
 	"maille/relay"
@@ -48,7 +47,6 @@ type Subscriber struct {
 // binding is what was negotiated with the client for this track.
 type binding struct {
 	writer  webrtc.TrackLocalWriter
-	rtcp    interceptor.RTCPReader
 	pt, rtx uint8 // rtx is 0 without retransmission format
 	ssrc    uint32
 	rtxSSRC uint32
@@ -84,11 +82,6 @@ func (s *Subscriber) start() {
 			s.Clock(c)
 		}
 	}
-	s.peer.mu.Lock()
-	if !s.peer.closing() {
-		s.peer.loops.Go(func() { s.feedback(b) })
-	}
-	s.peer.mu.Unlock()
 
 	tap := s.track.Attach(s, want) // closes s at once if the track has ended
 	tap.Hear(hear)
