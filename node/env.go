@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"maille/node/guard"
 	"maille/node/room"
 	"maille/node/rtc"
 	"maille/relay"
@@ -17,6 +18,10 @@ func (e *env) Region() string      { return e.n.self.Region }
 func (e *env) Engine() *rtc.Engine { return e.n.engine }
 func (e *env) Version() string     { return CompatVersion }
 func (e *env) Now() time.Time      { return e.n.now() }
+func (e *env) Refuse(why guard.Reason) {
+	e.n.refused.Add(why)
+}
+
 func (e *env) Send(node, channel string, msg []byte) error {
 	return e.n.send(node, channel, msg)
 }

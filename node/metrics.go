@@ -38,7 +38,7 @@ func (n *Node) openMeters() (err error) {
 		Sources: obs.Sources{
 			Rooms: func() obs.Rooms { return *m.rooms.Load() },
 			Links: m.links, Refused: n.links.Refused, Totals: m.totals, Raft: m.raft, Gossip: m.gossip,
-			Sessions: func() int { return n.signal.Sessions() },
+			Sessions: func() int { return n.signal.Sessions() }, Guards: n.refused.Snapshot,
 		},
 	})
 	if err == nil {

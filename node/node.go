@@ -21,6 +21,7 @@ import (
 	"maille/mesh/view"
 	"maille/node/auth"
 	"maille/node/config"
+	"maille/node/guard"
 	"maille/node/obs"
 	"maille/node/room"
 	"maille/node/rtc"
@@ -76,6 +77,7 @@ type Node struct {
 	ops       *http.Server
 	opsGRPC   *grpc.Server
 	meters    *meters
+	refused   guard.Counts
 	webAddr   net.Listener
 	opsAddr   net.Listener
 	unwatch   func()
@@ -180,6 +182,7 @@ func (n *Node) openMedia() error {
 	}
 	n.engine, err = rtc.NewEngine(rtc.Config{
 		UDP: udp, TCP: tcp, HostIPs: n.mediaIPs(), AllowLoopback: n.cfg.Dev || loopback(n.cfg.Bind), Log: n.log,
+		Refused: &n.refused,
 	})
 	if err != nil {
 		return err

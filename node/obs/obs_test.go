@@ -44,7 +44,8 @@ func mesh(peers int) Sources {
 		Rooms: func() Rooms {
 			return Rooms{Rooms: 1000, Participants: 10000, Published: Kinds{Audio: 1, Video: 2}, Subscribed: Kinds{Audio: 3, Video: 4}}
 		},
-		Links: func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} }, Totals: func() map[Key]Counts { return totals },
+		Guards: func() map[string]uint64 { return map[string]uint64{"packet": 6} },
+		Links:  func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} }, Totals: func() map[Key]Counts { return totals },
 		Raft: func() Raft {
 			return Raft{Leader: true, Quorum: true, Voter: true, Changes: 3, Applied: 99, Leaderless: 2 * time.Second}
 		},

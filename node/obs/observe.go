@@ -72,6 +72,14 @@ func observe(meter metric.Meter, src Sources) error {
 		open := i.level("signal.sessions", "{session}", "Open signalling sockets.")
 		reads = append(reads, func(r reading) { r.level(open, float64(src.Sessions())) })
 	}
+	if src.Guards != nil {
+		turned := i.count("client.refused", "{refusal}", "What clients tried and were refused, by reason.")
+		reads = append(reads, func(r reading) {
+			for why, n := range src.Guards() {
+				r.count(turned, n, "reason", why)
+			}
+		})
+	}
 	if src.Links != nil {
 		reads = append(reads, links(i, src.Links))
 	}

@@ -13,6 +13,8 @@ type Sources struct {
 	Raft     func() Raft
 	Gossip   func() Gossip
 	Sessions func() int // open signalling sockets
+	// Guards counts what clients were refused, by reason.
+	Guards func() map[string]uint64
 }
 
 // Kinds counts tracks by kind of media.

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -42,6 +43,8 @@ type Env interface {
 	Token(p *Participant) string
 	// Version is announced to clients as the server's.
 	Version() string
+	// Refuse counts something of a client that was turned away.
+	Refuse(why guard.Reason)
 	Now() time.Time
 }
 

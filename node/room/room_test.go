@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/auth"
+	"maille/node/guard"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -36,6 +37,7 @@ func (a *alone) Revoke(string, relay.TrackID)               {}
 func (a *alone) Engine() *rtc.Engine                        { return a.engine }
 func (a *alone) Token(*Participant) string                  { return "token" }
 func (a *alone) Version() string                            { return "0.0.0" }
+func (a *alone) Refuse(guard.Reason)                        {}
 func (a *alone) Now() time.Time                             { return time.Now() }
 
 // desk is a client's socket in a test: it keeps what the room says.

@@ -2,9 +2,12 @@ package rtc
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
+
+	"maille/node/guard"
 )
 
 const (
@@ -19,7 +22,12 @@ const (
 // that prove the session's password, so a candidate is checked, counted and not kept.
 // Names (mDNS, DNS) and addresses where no client can be are passed over in silence;
 // an empty candidate ends them. ErrLimit tells of a flood, ErrRefused of nonsense.
-func (p *Peer) AddCandidate(initJSON string) error {
+func (p *Peer) AddCandidate(initJSON string) (err error) {
+	defer func() {
+		if errors.Is(err, ErrLimit) || errors.Is(err, ErrRefused) {
+			p.refuse(guard.Candidate)
+		}
+	}()
 	if len(initJSON) > maxCandidateBytes {
 		return limit("candidate bytes", len(initJSON), maxCandidateBytes)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/guard"
 	"maille/relay"
 )
 
@@ -60,19 +61,22 @@ type Config struct {
 	// Now is the clock of Packet.Arrived; relay.Now when nil.
 	Now func() int64
 	Log *slog.Logger // slog.Default() when nil
+	// Refused counts what clients were refused; nil when nobody wants to know.
+	Refused *guard.Counts
 }
 
 // Engine owns the node's media sockets and certificate; all Peers live on it.
 type Engine struct {
-	hosts []net.IP
-	port  int
-	now   func() int64
-	log   *slog.Logger
-	cert  webrtc.Certificate
-	terms map[Role]apiTerms
-	udp   *mux
-	tcp   ice.TCPMux
-	byID  sync.Map // pion's name of a connection to its *Peer
+	hosts   []net.IP
+	port    int
+	now     func() int64
+	log     *slog.Logger
+	refused *guard.Counts
+	cert    webrtc.Certificate
+	terms   map[Role]apiTerms
+	udp     *mux
+	tcp     ice.TCPMux
+	byID    sync.Map // pion's name of a connection to its *Peer
 
 	mu     sync.Mutex // guards all below
 	peers  map[*Peer]struct{}
@@ -86,7 +90,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if cfg.UDP == nil {
 		return nil, errors.New("rtc: Config.UDP is required")
 	}
-	e := &Engine{hosts: cfg.HostIPs, now: cfg.Now, log: cfg.Log, peers: make(map[*Peer]struct{})}
+	e := &Engine{hosts: cfg.HostIPs, now: cfg.Now, log: cfg.Log, refused: cfg.Refused, peers: make(map[*Peer]struct{})}
 	if e.now == nil {
 		e.now = relay.Now
 	}
@@ -105,13 +109,13 @@ func NewEngine(cfg Config) (*Engine, error) {
 	s, n := newSocket(cfg.UDP), newHostNet(e.hosts)
 	e.port = s.port()
 	e.udp = newMux(s, e.hosts, n)
-	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log}}
+	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log, e.refused}}
 	settings.SetNet(n)
 	settings.SetICEUDPMux(e.udp)
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCP != nil {
 		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: newBoundedListener(cfg.TCP), Logger: scoped{e.log}, ReadBufferSize: 64,
+			Listener: newBoundedListener(cfg.TCP, e.refused), Logger: scoped{log: e.log}, ReadBufferSize: 64,
 			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin,
 		})
 		settings.SetICETCPMux(e.tcp)

@@ -146,7 +146,7 @@ func TestListenerIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBoundedListener(l)
+	b := newBoundedListener(l, nil)
 	defer b.Close()
 	var held, dialed []net.Conn
 	dial := func() {

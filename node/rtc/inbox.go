@@ -7,13 +7,6 @@ import (
 	"github.com/pion/transport/v4/packetio"
 )
 
-const (
-	// rtpInbox and rtcpInbox bound what waits of one stream of a client, in bytes: pion's
-	// own bounds.
-	rtpInbox  = 1000 * 1000
-	rtcpInbox = 100 * 1000
-)
-
 // inbox is where pion puts the decrypted datagrams of one SSRC. RTCP about what this
 // peer sends is taken as it comes, in pion's reading goroutine, and not from a queue
 // with a goroutine for each subscription. Pion may hold a lock of the connection here.
@@ -23,12 +16,7 @@ func (p *Peer) inbox(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCl
 			return &ear{peer: p, ssrc: ssrc, shut: make(chan struct{})}
 		}
 	}
-	b := packetio.NewBuffer()
-	b.SetLimitSize(rtpInbox)
-	if kind == packetio.RTCPBufferPacket {
-		b.SetLimitSize(rtcpInbox)
-	}
-	return b
+	return p.streams.open(kind)
 }
 
 // hear makes s hear the RTCP about its streams; it comes before their first packet.

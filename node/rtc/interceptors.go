@@ -3,7 +3,6 @@ package rtc
 import (
 	"encoding/binary"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -22,9 +21,6 @@ const (
 	twccEvery = 100 * time.Millisecond
 	// receiverReportEvery is how often the publisher hears of its loss (RFC 3550).
 	receiverReportEvery = time.Second
-	// maxStreams bounds a client's SSRCs: every encoding of every section and its
-	// retransmissions, and as many again while they change.
-	maxStreams = 4 * maxOfferSections * relay.MaxSpatial
 )
 
 // receiving registers what a publisher is answered with: transport-wide feedback for
@@ -58,21 +54,12 @@ func (f repairsFactory) NewInterceptor(id string) (interceptor.Interceptor, erro
 // them out only when the next packet of the stream itself arrives.
 type repairs struct {
 	interceptor.NoOp
-	engine  *Engine
-	id      string // pion's name of the connection
-	streams atomic.Int32
+	engine *Engine
+	id     string // pion's name of the connection
 }
-
-// UnbindRemoteStream is told of a stream's end.
-func (i *repairs) UnbindRemoteStream(*interceptor.StreamInfo) { i.streams.Add(-1) }
 
 // BindRemoteStream is told of each new stream, declared or not.
 func (i *repairs) BindRemoteStream(info *interceptor.StreamInfo, in interceptor.RTPReader) interceptor.RTPReader {
-	if n := int(i.streams.Add(1)); n > maxStreams {
-		if v, ok := i.engine.byID.Load(i.id); ok {
-			v.(*Peer).shut(limit("streams", n, maxStreams))
-		}
-	}
 	if !strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
 		return in
 	}

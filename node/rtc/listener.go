@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"maille/node/guard"
 )
 
 const (
@@ -18,14 +20,15 @@ const (
 // them.
 type boundedListener struct {
 	net.Listener
+	refused *guard.Counts
 
 	mu    sync.Mutex // guards all below
 	total int
 	from  map[netip.Addr]int
 }
 
-func newBoundedListener(l net.Listener) *boundedListener {
-	return &boundedListener{Listener: l, from: make(map[netip.Addr]int)}
+func newBoundedListener(l net.Listener, refused *guard.Counts) *boundedListener {
+	return &boundedListener{Listener: l, refused: refused, from: make(map[netip.Addr]int)}
 }
 
 // Accept returns the next connection within the bounds.
@@ -42,6 +45,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if l.enter(ip) {
 			return &boundedConn{Conn: c, leave: sync.OnceFunc(func() { l.exit(ip) })}, nil
 		}
+		l.refused.Add(guard.Connection)
 		_ = c.Close()
 	}
 }

@@ -4,32 +4,57 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/pion/logging"
+
+	"maille/node/guard"
 )
 
 // bridge gives pion's loggers slog. Only warnings and errors pass: pion logs
-// per packet below that.
-type bridge struct{ log *slog.Logger }
-
-func (b bridge) NewLogger(scope string) logging.LeveledLogger {
-	return scoped{b.log.With("scope", scope)}
+// per packet below that. What pion throws away it tells here and nowhere else, so this
+// is also where that is counted.
+type bridge struct {
+	log     *slog.Logger
+	refused *guard.Counts
 }
 
-type scoped struct{ log *slog.Logger }
+func (b bridge) NewLogger(scope string) logging.LeveledLogger {
+	return scoped{log: b.log.With("scope", scope), refused: b.refused, scope: scope}
+}
+
+type scoped struct {
+	log     *slog.Logger
+	refused *guard.Counts
+	scope   string
+}
 
 func (s scoped) Trace(string)          {}
 func (s scoped) Tracef(string, ...any) {}
 func (s scoped) Debug(string)          {}
 func (s scoped) Debugf(string, ...any) {}
-func (s scoped) Info(string)           {}
 func (s scoped) Infof(string, ...any)  {}
+
+// Info hears of every packet that SRTP does not take: forged, damaged or replayed.
+func (s scoped) Info(string) {
+	if s.scope == "srtp" {
+		s.refused.Add(guard.Packet)
+	}
+}
 
 // A client can provoke pion's warnings and errors at will, so none of them is an error
 // of this node: both are told at debug level, with pion's own level beside the text.
 
-func (s scoped) Warn(m string)             { s.put("warn", m) }
-func (s scoped) Warnf(f string, a ...any)  { s.putf("warn", f, a) }
+func (s scoped) Warn(m string) { s.put("warn", m) }
+
+func (s scoped) Warnf(f string, a ...any) {
+	// ICE discards checks without the session's password, and all else that comes from
+	// where none came with it.
+	if s.scope == "ice" && strings.HasPrefix(f, "Discard") {
+		s.refused.Add(guard.Address)
+	}
+	s.putf("warn", f, a)
+}
 func (s scoped) Error(m string)            { s.put("error", m) }
 func (s scoped) Errorf(f string, a ...any) { s.putf("error", f, a) }
 func (s scoped) put(level, m string)       { s.log.Debug("pion "+level, "msg", m) }

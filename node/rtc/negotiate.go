@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/guard"
 	"maille/relay"
 	"maille/relay/track"
 )
@@ -275,6 +276,7 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 	}
 	in, err := checkSDP(text, false)
 	if err != nil {
+		p.refuse(guard.Description)
 		return err
 	}
 	p.nego.Lock()

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/guard"
 	"maille/relay"
 )
 
@@ -38,6 +39,7 @@ type Peer struct {
 	loops  sync.WaitGroup // goroutines that read and write media
 
 	transport transportCount
+	streams   streams
 	ears      sync.Map // SSRC of what is sent, uint32, to its *Subscriber
 
 	nego sync.Mutex // held over each exchange of descriptions; taken before mu
@@ -60,6 +62,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),
 		done:   make(chan struct{}), ended: make(chan struct{}),
 	}
+	p.streams.peer = p
 	p.up.init()
 	p.down.init()
 	p.data.init()
@@ -93,6 +96,9 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	}
 	return p, nil
 }
+
+// refuse counts something of the client that was turned away.
+func (p *Peer) refuse(why guard.Reason) { p.engine.refused.Add(why) }
 
 // Role returns what the peer was made for.
 func (p *Peer) Role() Role { return p.role }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/guard"
 	"maille/relay"
 	"maille/relay/codec"
 )
@@ -88,6 +89,7 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	}
 	in, err := checkSDP(text, true)
 	if err != nil {
+		p.refuse(guard.Description)
 		return "", err
 	}
 	p.nego.Lock()
@@ -96,6 +98,7 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 		return "", ErrClosed
 	}
 	if err := p.restarted(in.ufrag); err != nil {
+		p.refuse(guard.Restart)
 		return "", err
 	}
 	out, err := p.exchange(in)

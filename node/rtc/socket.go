@@ -66,7 +66,7 @@ type mux struct {
 func (m *mux) GetListenAddresses() []net.Addr { return m.locals }
 
 func newMux(s *socket, hosts []net.IP, n transport.Net) *mux {
-	m := &mux{UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{discard}, Net: n})}
+	m := &mux{UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{log: discard}, Net: n})}
 	var v4, v6 bool
 	for _, ip := range hosts {
 		is4 := ip.To4() != nil
