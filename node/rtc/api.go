@@ -95,7 +95,8 @@ type Handler interface {
 	// come at once, reductions as relay/track decides.
 	Demand(sid relay.TrackID, want relay.LayerSet)
 	// Data hands a message of the client; the handler owns the bytes. While it is slow,
-	// the client's channel is slowed down.
+	// the client's channel is slowed down. Packets of data tracks do not wait for the rest:
+	// they come from their channel's own goroutine, the last maybe after State(Closed).
 	Data(ch Channel, payload []byte)
 }
 

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/pion/webrtc/v4"
@@ -13,29 +14,40 @@ const (
 	// maxReliableBacklog in bytes unread by the client ends its session: it is gone or
 	// hopelessly slow, and its room must not pay in memory.
 	maxReliableBacklog = 2 << 20
-	// maxLossyBacklog in bytes is a tenth of a second of a fast client; more is stale
-	// before it is sent.
-	maxLossyBacklog = 128 << 10
-	// dataInFlight is how many messages wait for the handler before the client's channel
-	// is slowed down.
-	dataInFlight = 64
-	// maxClientChannels bounds the channels that a client may open.
-	maxClientChannels = 8
+	// lossyInFlight in bytes is handed to the transport before lossy messages wait: 5
+	// Mbit/s at 100 ms. What the transport has can no longer be dropped.
+	lossyInFlight = 64 << 10
+	// lossyBacklog in bytes is what waits behind that; it holds any one message.
+	lossyBacklog = 64<<10 + 1<<10
 )
 
-// dataChannels are a peer's data channels. Fields are guarded by Peer.mu except the
-// counters.
+// dataChannels are a peer's data channels.
 type dataChannels struct {
-	out    [numChannels]*webrtc.DataChannel
-	early  [][]byte // reliable messages from before the channel opened
-	held   int      // bytes of early
-	opened int      // channels opened by the client
-	slots  chan struct{}
+	in     dataIn
+	wake   chan struct{} // a congested channel has room again
+	ready  func()        // wakes; made once
+	opened atomic.Int32  // channels opened by the client
+
+	mu    sync.Mutex // guards all below; taken after Peer.mu, if both
+	out   [numChannels]*webrtc.DataChannel
+	waits [numChannels]backlog
+	early [][]byte // reliable messages from before the channel opened
+	held  int      // bytes of early
+	buf   []byte   // of the message that leaves a backlog
 
 	sent, dropped atomic.Uint64
 }
 
-func (d *dataChannels) init() { d.slots = make(chan struct{}, dataInFlight) }
+func (d *dataChannels) init() {
+	d.in.slots = make(chan struct{}, dataInFlight)
+	d.wake = make(chan struct{}, 1)
+	d.ready = func() {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // openChannels creates the channels towards the client.
 func (p *Peer) openChannels() error {
@@ -49,50 +61,29 @@ func (p *Peer) openChannels() error {
 		if err != nil {
 			return fmt.Errorf("rtc: channel %s: %w", ch, err)
 		}
-		p.data.out[ch] = dc
+		p.sendOn(ch, dc)
 		p.listen(ch, dc)
-		if ch == Reliable {
-			dc.OnOpen(p.sendEarly)
-		}
 	}
 	return nil
 }
 
-// clientChannel takes a channel that the client opened. Labels that mean nothing here
-// stay open and unread, as clients expect.
-func (p *Peer) clientChannel(dc *webrtc.DataChannel) {
-	p.mu.Lock()
-	p.data.opened++
-	n := p.data.opened
-	p.mu.Unlock()
-	if n > maxClientChannels {
-		p.shut(limit("data channels", n, maxClientChannels))
+// sendOn makes dc the channel for what the node sends.
+func (p *Peer) sendOn(ch Channel, dc *webrtc.DataChannel) {
+	p.data.mu.Lock()
+	p.data.out[ch] = dc
+	p.data.mu.Unlock()
+	if ch == Reliable {
+		dc.OnOpen(p.sendEarly)
 		return
 	}
-	for ch := range numChannels {
-		if dc.Label() == ch.String() {
-			p.listen(ch, dc)
-		}
-	}
+	dc.SetBufferedAmountLowThreshold(lossyInFlight / 2)
+	dc.OnBufferedAmountLow(p.data.ready)
 }
 
-func (p *Peer) listen(ch Channel, dc *webrtc.DataChannel) {
-	dc.OnMessage(func(m webrtc.DataChannelMessage) {
-		select {
-		case p.data.slots <- struct{}{}:
-		case <-p.done:
-			return
-		}
-		p.post(func() {
-			<-p.data.slots
-			p.h.Data(ch, m.Data)
-		})
-	})
-}
-
-// SendData sends one message to the client and never blocks. Lossy messages are
-// dropped and counted while the channel is congested or not yet open. Reliable ones
-// wait; beyond maxReliableBacklog the peer is closed with ErrSlowReader.
+// SendData sends one message to the client and never blocks; it does not keep b, but
+// for a reliable message, which must not change any more. A congested channel drops its
+// oldest lossy messages, one not yet open all of them, counted. Reliable ones wait;
+// beyond maxReliableBacklog the peer is closed with ErrSlowReader.
 func (p *Peer) SendData(ch Channel, b []byte) error {
 	switch {
 	case p.role != Downlink || ch >= numChannels:
@@ -102,54 +93,102 @@ func (p *Peer) SendData(ch Channel, b []byte) error {
 	case p.closing():
 		return ErrClosed
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	dc := p.data.out[ch]
-	open := dc.ReadyState() == webrtc.DataChannelStateOpen
-	backlog := int(dc.BufferedAmount())
-	if ch != Reliable {
-		if !open || backlog > maxLossyBacklog {
-			p.data.dropped.Add(1)
-			return nil
-		}
-		return p.push(dc, b)
+	d := &p.data
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dc := d.out[ch]
+	open := dc != nil && dc.ReadyState() == webrtc.DataChannelStateOpen
+	switch {
+	case ch == Reliable:
+		return p.sendReliable(dc, open, b)
+	case !open:
+		d.dropped.Add(1)
+		return nil
+	case d.waits[ch].count == 0 && dc.BufferedAmount() < lossyInFlight:
+		return d.push(dc, b)
 	}
-	if backlog+p.data.held+len(b) > maxReliableBacklog {
+	out, ok := d.waits[ch].push(b, lossyBacklog)
+	if !ok {
+		out++
+	}
+	d.dropped.Add(uint64(out))
+	return nil
+}
+
+func (p *Peer) sendReliable(dc *webrtc.DataChannel, open bool, b []byte) error {
+	d := &p.data
+	backlog := d.held + len(b)
+	if dc != nil {
+		backlog += int(dc.BufferedAmount())
+	}
+	if backlog > maxReliableBacklog {
 		p.shut(ErrSlowReader)
 		return ErrSlowReader
 	}
-	if !open || p.data.held > 0 {
-		p.data.early = append(p.data.early, append([]byte(nil), b...))
-		p.data.held += len(b)
+	if !open || d.held > 0 {
+		d.early = append(d.early, b)
+		d.held += len(b)
 		return nil
 	}
-	return p.push(dc, b)
+	return d.push(dc, b)
 }
 
-func (p *Peer) push(dc *webrtc.DataChannel, b []byte) error {
+func (d *dataChannels) push(dc *webrtc.DataChannel, b []byte) error {
 	if err := dc.Send(b); err != nil {
-		p.data.dropped.Add(1)
+		d.dropped.Add(1)
 		return fmt.Errorf("rtc: send: %w", err)
 	}
-	p.data.sent.Add(1)
+	d.sent.Add(1)
 	return nil
 }
 
 func (p *Peer) sendEarly() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, b := range p.data.early {
-		if err := p.push(p.data.out[Reliable], b); err != nil {
+	d := &p.data
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.early {
+		if err := d.push(d.out[Reliable], b); err != nil {
 			break
 		}
 	}
-	p.data.early, p.data.held = nil, 0
+	d.early, d.held = nil, 0
 }
 
-// DataStats counts messages towards the client.
-type DataStats struct{ Sent, Dropped uint64 }
+// sendWaiting hands waiting lossy messages to channels as they get room. The transport
+// tells of room while it holds its own lock, so this goroutine does the sending.
+func (p *Peer) sendWaiting() {
+	for {
+		select {
+		case <-p.data.wake:
+			p.data.flush()
+		case <-p.done:
+			return
+		}
+	}
+}
+
+func (d *dataChannels) flush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for ch := range d.waits {
+		w, dc := &d.waits[ch], d.out[ch]
+		for w.count > 0 && dc.BufferedAmount() < lossyInFlight {
+			d.buf = w.pop(d.buf[:0])
+			if d.push(dc, d.buf) != nil {
+				break
+			}
+		}
+	}
+}
+
+// DataStats counts messages: to the client those sent and dropped; from it those that
+// had to wait, and those refused, for being over the rate.
+type DataStats struct{ Sent, Dropped, Slowed, Refused uint64 }
 
 // DataStats returns the counters.
 func (p *Peer) DataStats() DataStats {
-	return DataStats{Sent: p.data.sent.Load(), Dropped: p.data.dropped.Load()}
+	return DataStats{
+		Sent: p.data.sent.Load(), Dropped: p.data.dropped.Load(),
+		Slowed: p.data.in.slowed.Load(), Refused: p.data.in.refused.Load(),
+	}
 }

@@ -170,6 +170,8 @@ func harden(s *webrtc.SettingEngine, loopback bool) error {
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetReceiveMTU(relay.BufferSize)
 	s.SetFireOnTrackBeforeFirstRTP(true)
+	s.SetSCTPMaxReceiveBufferSize(sctpReceive)
+	s.SetSCTPMaxMessageSize(maxMessage)
 	// A client's goodbye ends the peer through its SCTP association (see NewPeer), not
 	// inside pion: there it waits 200 ms for an abort nobody reads, holding a mutex that
 	// the association's reader needs.

@@ -91,6 +91,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	if o.Role == Downlink {
 		p.loops.Go(p.negotiate)
 		p.loops.Go(p.report)
+		p.loops.Go(p.sendWaiting)
 	} else {
 		p.loops.Go(p.askMissing)
 	}
