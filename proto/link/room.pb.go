@@ -41,6 +41,13 @@ type RoomMessage struct {
 	//	*RoomMessage_Levels
 	//	*RoomMessage_Order
 	//	*RoomMessage_Bye
+	//	*RoomMessage_Parcel
+	//	*RoomMessage_ParcelAck
+	//	*RoomMessage_Forward
+	//	*RoomMessage_DataDemand
+	//	*RoomMessage_TrackData
+	//	*RoomMessage_BlobRequest
+	//	*RoomMessage_BlobAnswer
 	Body          isRoomMessage_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -169,6 +176,69 @@ func (x *RoomMessage) GetBye() *Bye {
 	return nil
 }
 
+func (x *RoomMessage) GetParcel() *Parcel {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_Parcel); ok {
+			return x.Parcel
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetParcelAck() *ParcelAck {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_ParcelAck); ok {
+			return x.ParcelAck
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetForward() *Forward {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_Forward); ok {
+			return x.Forward
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetDataDemand() *DataDemand {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_DataDemand); ok {
+			return x.DataDemand
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetTrackData() *TrackData {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_TrackData); ok {
+			return x.TrackData
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetBlobRequest() *BlobRequest {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_BlobRequest); ok {
+			return x.BlobRequest
+		}
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetBlobAnswer() *BlobAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_BlobAnswer); ok {
+			return x.BlobAnswer
+		}
+	}
+	return nil
+}
+
 type isRoomMessage_Body interface {
 	isRoomMessage_Body()
 }
@@ -205,6 +275,34 @@ type RoomMessage_Bye struct {
 	Bye *Bye `protobuf:"bytes,10,opt,name=bye,proto3,oneof"` // the sender no longer serves the room
 }
 
+type RoomMessage_Parcel struct {
+	Parcel *Parcel `protobuf:"bytes,20,opt,name=parcel,proto3,oneof"`
+}
+
+type RoomMessage_ParcelAck struct {
+	ParcelAck *ParcelAck `protobuf:"bytes,21,opt,name=parcel_ack,json=parcelAck,proto3,oneof"`
+}
+
+type RoomMessage_Forward struct {
+	Forward *Forward `protobuf:"bytes,22,opt,name=forward,proto3,oneof"`
+}
+
+type RoomMessage_DataDemand struct {
+	DataDemand *DataDemand `protobuf:"bytes,23,opt,name=data_demand,json=dataDemand,proto3,oneof"`
+}
+
+type RoomMessage_TrackData struct {
+	TrackData *TrackData `protobuf:"bytes,24,opt,name=track_data,json=trackData,proto3,oneof"`
+}
+
+type RoomMessage_BlobRequest struct {
+	BlobRequest *BlobRequest `protobuf:"bytes,25,opt,name=blob_request,json=blobRequest,proto3,oneof"`
+}
+
+type RoomMessage_BlobAnswer struct {
+	BlobAnswer *BlobAnswer `protobuf:"bytes,26,opt,name=blob_answer,json=blobAnswer,proto3,oneof"`
+}
+
 func (*RoomMessage_Snapshot) isRoomMessage_Body() {}
 
 func (*RoomMessage_Delta) isRoomMessage_Body() {}
@@ -220,6 +318,20 @@ func (*RoomMessage_Levels) isRoomMessage_Body() {}
 func (*RoomMessage_Order) isRoomMessage_Body() {}
 
 func (*RoomMessage_Bye) isRoomMessage_Body() {}
+
+func (*RoomMessage_Parcel) isRoomMessage_Body() {}
+
+func (*RoomMessage_ParcelAck) isRoomMessage_Body() {}
+
+func (*RoomMessage_Forward) isRoomMessage_Body() {}
+
+func (*RoomMessage_DataDemand) isRoomMessage_Body() {}
+
+func (*RoomMessage_TrackData) isRoomMessage_Body() {}
+
+func (*RoomMessage_BlobRequest) isRoomMessage_Body() {}
+
+func (*RoomMessage_BlobAnswer) isRoomMessage_Body() {}
 
 // Participants of the sending node.
 type Roster struct {
@@ -563,75 +675,6 @@ func (*SnapshotRequest) Descriptor() ([]byte, []int) {
 	return file_link_room_proto_rawDescGZIP(), []int{5}
 }
 
-// A data packet from a participant of the sending node.
-type Data struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Packet        []byte                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"` // livekit.DataPacket, already stamped with its sender
-	Reliable      bool                   `protobuf:"varint,2,opt,name=reliable,proto3" json:"reliable,omitempty"`
-	Sender        string                 `protobuf:"bytes,3,opt,name=sender,proto3" json:"sender,omitempty"`             // identity
-	Destinations  []string               `protobuf:"bytes,4,rep,name=destinations,proto3" json:"destinations,omitempty"` // identities; empty = everyone
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Data) Reset() {
-	*x = Data{}
-	mi := &file_link_room_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Data) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Data) ProtoMessage() {}
-
-func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Data.ProtoReflect.Descriptor instead.
-func (*Data) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Data) GetPacket() []byte {
-	if x != nil {
-		return x.Packet
-	}
-	return nil
-}
-
-func (x *Data) GetReliable() bool {
-	if x != nil {
-		return x.Reliable
-	}
-	return false
-}
-
-func (x *Data) GetSender() string {
-	if x != nil {
-		return x.Sender
-	}
-	return ""
-}
-
-func (x *Data) GetDestinations() []string {
-	if x != nil {
-		return x.Destinations
-	}
-	return nil
-}
-
 // Loudness of the sending node's participants over the last interval.
 type Levels struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -642,7 +685,7 @@ type Levels struct {
 
 func (x *Levels) Reset() {
 	*x = Levels{}
-	mi := &file_link_room_proto_msgTypes[7]
+	mi := &file_link_room_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +697,7 @@ func (x *Levels) String() string {
 func (*Levels) ProtoMessage() {}
 
 func (x *Levels) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[7]
+	mi := &file_link_room_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +710,7 @@ func (x *Levels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Levels.ProtoReflect.Descriptor instead.
 func (*Levels) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{7}
+	return file_link_room_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Levels) GetLevels() []*Levels_Level {
@@ -693,7 +736,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_link_room_proto_msgTypes[8]
+	mi := &file_link_room_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +748,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[8]
+	mi := &file_link_room_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +761,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{8}
+	return file_link_room_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Order) GetIdentity() string {
@@ -764,7 +807,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_link_room_proto_msgTypes[9]
+	mi := &file_link_room_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +819,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[9]
+	mi := &file_link_room_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +832,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{9}
+	return file_link_room_proto_rawDescGZIP(), []int{8}
 }
 
 type Levels_Level struct {
@@ -803,7 +846,7 @@ type Levels_Level struct {
 
 func (x *Levels_Level) Reset() {
 	*x = Levels_Level{}
-	mi := &file_link_room_proto_msgTypes[10]
+	mi := &file_link_room_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +858,7 @@ func (x *Levels_Level) String() string {
 func (*Levels_Level) ProtoMessage() {}
 
 func (x *Levels_Level) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[10]
+	mi := &file_link_room_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +871,7 @@ func (x *Levels_Level) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Levels_Level.ProtoReflect.Descriptor instead.
 func (*Levels_Level) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{7, 0}
+	return file_link_room_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *Levels_Level) GetParticipantSid() string {
@@ -856,7 +899,7 @@ var File_link_room_proto protoreflect.FileDescriptor
 
 const file_link_room_proto_rawDesc = "" +
 	"\n" +
-	"\x0flink/room.proto\x12\vmaille.link\"\xb3\x03\n" +
+	"\x0flink/room.proto\x12\vmaille.link\x1a\x0flink/data.proto\"\xbd\x06\n" +
 	"\vRoomMessage\x12\x19\n" +
 	"\broom_sid\x18\x01 \x01(\tR\aroomSid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
@@ -868,7 +911,18 @@ const file_link_room_proto_rawDesc = "" +
 	"\x06levels\x18\b \x01(\v2\x13.maille.link.LevelsH\x00R\x06levels\x12*\n" +
 	"\x05order\x18\t \x01(\v2\x12.maille.link.OrderH\x00R\x05order\x12$\n" +
 	"\x03bye\x18\n" +
-	" \x01(\v2\x10.maille.link.ByeH\x00R\x03byeB\x06\n" +
+	" \x01(\v2\x10.maille.link.ByeH\x00R\x03bye\x12-\n" +
+	"\x06parcel\x18\x14 \x01(\v2\x13.maille.link.ParcelH\x00R\x06parcel\x127\n" +
+	"\n" +
+	"parcel_ack\x18\x15 \x01(\v2\x16.maille.link.ParcelAckH\x00R\tparcelAck\x120\n" +
+	"\aforward\x18\x16 \x01(\v2\x14.maille.link.ForwardH\x00R\aforward\x12:\n" +
+	"\vdata_demand\x18\x17 \x01(\v2\x17.maille.link.DataDemandH\x00R\n" +
+	"dataDemand\x127\n" +
+	"\n" +
+	"track_data\x18\x18 \x01(\v2\x16.maille.link.TrackDataH\x00R\ttrackData\x12=\n" +
+	"\fblob_request\x18\x19 \x01(\v2\x18.maille.link.BlobRequestH\x00R\vblobRequest\x12:\n" +
+	"\vblob_answer\x18\x1a \x01(\v2\x17.maille.link.BlobAnswerH\x00R\n" +
+	"blobAnswerB\x06\n" +
 	"\x04body\"e\n" +
 	"\x06Roster\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12-\n" +
@@ -897,12 +951,7 @@ const file_link_room_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
 	"\amembers\x18\x02 \x01(\rR\amembers\x12\x12\n" +
 	"\x04hash\x18\x03 \x01(\x04R\x04hash\"\x11\n" +
-	"\x0fSnapshotRequest\"v\n" +
-	"\x04Data\x12\x16\n" +
-	"\x06packet\x18\x01 \x01(\fR\x06packet\x12\x1a\n" +
-	"\breliable\x18\x02 \x01(\bR\breliable\x12\x16\n" +
-	"\x06sender\x18\x03 \x01(\tR\x06sender\x12\"\n" +
-	"\fdestinations\x18\x04 \x03(\tR\fdestinations\"\x9b\x01\n" +
+	"\x0fSnapshotRequest\"\x9b\x01\n" +
 	"\x06Levels\x121\n" +
 	"\x06levels\x18\x01 \x03(\v2\x19.maille.link.Levels.LevelR\x06levels\x1a^\n" +
 	"\x05Level\x12'\n" +
@@ -929,7 +978,7 @@ func file_link_room_proto_rawDescGZIP() []byte {
 	return file_link_room_proto_rawDescData
 }
 
-var file_link_room_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_link_room_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_link_room_proto_goTypes = []any{
 	(*RoomMessage)(nil),     // 0: maille.link.RoomMessage
 	(*Roster)(nil),          // 1: maille.link.Roster
@@ -937,29 +986,43 @@ var file_link_room_proto_goTypes = []any{
 	(*TrackFacts)(nil),      // 3: maille.link.TrackFacts
 	(*Digest)(nil),          // 4: maille.link.Digest
 	(*SnapshotRequest)(nil), // 5: maille.link.SnapshotRequest
-	(*Data)(nil),            // 6: maille.link.Data
-	(*Levels)(nil),          // 7: maille.link.Levels
-	(*Order)(nil),           // 8: maille.link.Order
-	(*Bye)(nil),             // 9: maille.link.Bye
-	(*Levels_Level)(nil),    // 10: maille.link.Levels.Level
+	(*Levels)(nil),          // 6: maille.link.Levels
+	(*Order)(nil),           // 7: maille.link.Order
+	(*Bye)(nil),             // 8: maille.link.Bye
+	(*Levels_Level)(nil),    // 9: maille.link.Levels.Level
+	(*Data)(nil),            // 10: maille.link.Data
+	(*Parcel)(nil),          // 11: maille.link.Parcel
+	(*ParcelAck)(nil),       // 12: maille.link.ParcelAck
+	(*Forward)(nil),         // 13: maille.link.Forward
+	(*DataDemand)(nil),      // 14: maille.link.DataDemand
+	(*TrackData)(nil),       // 15: maille.link.TrackData
+	(*BlobRequest)(nil),     // 16: maille.link.BlobRequest
+	(*BlobAnswer)(nil),      // 17: maille.link.BlobAnswer
 }
 var file_link_room_proto_depIdxs = []int32{
 	1,  // 0: maille.link.RoomMessage.snapshot:type_name -> maille.link.Roster
 	1,  // 1: maille.link.RoomMessage.delta:type_name -> maille.link.Roster
 	4,  // 2: maille.link.RoomMessage.digest:type_name -> maille.link.Digest
 	5,  // 3: maille.link.RoomMessage.want:type_name -> maille.link.SnapshotRequest
-	6,  // 4: maille.link.RoomMessage.data:type_name -> maille.link.Data
-	7,  // 5: maille.link.RoomMessage.levels:type_name -> maille.link.Levels
-	8,  // 6: maille.link.RoomMessage.order:type_name -> maille.link.Order
-	9,  // 7: maille.link.RoomMessage.bye:type_name -> maille.link.Bye
-	2,  // 8: maille.link.Roster.members:type_name -> maille.link.Member
-	3,  // 9: maille.link.Member.tracks:type_name -> maille.link.TrackFacts
-	10, // 10: maille.link.Levels.levels:type_name -> maille.link.Levels.Level
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 4: maille.link.RoomMessage.data:type_name -> maille.link.Data
+	6,  // 5: maille.link.RoomMessage.levels:type_name -> maille.link.Levels
+	7,  // 6: maille.link.RoomMessage.order:type_name -> maille.link.Order
+	8,  // 7: maille.link.RoomMessage.bye:type_name -> maille.link.Bye
+	11, // 8: maille.link.RoomMessage.parcel:type_name -> maille.link.Parcel
+	12, // 9: maille.link.RoomMessage.parcel_ack:type_name -> maille.link.ParcelAck
+	13, // 10: maille.link.RoomMessage.forward:type_name -> maille.link.Forward
+	14, // 11: maille.link.RoomMessage.data_demand:type_name -> maille.link.DataDemand
+	15, // 12: maille.link.RoomMessage.track_data:type_name -> maille.link.TrackData
+	16, // 13: maille.link.RoomMessage.blob_request:type_name -> maille.link.BlobRequest
+	17, // 14: maille.link.RoomMessage.blob_answer:type_name -> maille.link.BlobAnswer
+	2,  // 15: maille.link.Roster.members:type_name -> maille.link.Member
+	3,  // 16: maille.link.Member.tracks:type_name -> maille.link.TrackFacts
+	9,  // 17: maille.link.Levels.levels:type_name -> maille.link.Levels.Level
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_link_room_proto_init() }
@@ -967,6 +1030,7 @@ func file_link_room_proto_init() {
 	if File_link_room_proto != nil {
 		return
 	}
+	file_link_data_proto_init()
 	file_link_room_proto_msgTypes[0].OneofWrappers = []any{
 		(*RoomMessage_Snapshot)(nil),
 		(*RoomMessage_Delta)(nil),
@@ -976,6 +1040,13 @@ func file_link_room_proto_init() {
 		(*RoomMessage_Levels)(nil),
 		(*RoomMessage_Order)(nil),
 		(*RoomMessage_Bye)(nil),
+		(*RoomMessage_Parcel)(nil),
+		(*RoomMessage_ParcelAck)(nil),
+		(*RoomMessage_Forward)(nil),
+		(*RoomMessage_DataDemand)(nil),
+		(*RoomMessage_TrackData)(nil),
+		(*RoomMessage_BlobRequest)(nil),
+		(*RoomMessage_BlobAnswer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -983,7 +1054,7 @@ func file_link_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_room_proto_rawDesc), len(file_link_room_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

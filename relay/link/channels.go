@@ -27,6 +27,7 @@ type channel struct {
 	stream  *quic.SendStream // only its writer touches it
 	pending [][]byte
 	bytes   int  // queued or being written
+	waiting int  // bytes of pending
 	writing bool // a goroutine is sending
 }
 
@@ -64,14 +65,20 @@ func (s *Session) Send(name string, msg []byte) error {
 		s.end(ErrFull)
 		return ErrFull
 	}
+	s.enqueue(c, msg)
+	return nil
+}
+
+// enqueue adds a message to a channel. Call it with the lock held.
+func (s *Session) enqueue(c *channel, msg []byte) {
 	c.pending = append(c.pending, msg)
 	c.bytes += len(msg)
-	cs.held += len(msg)
+	c.waiting += len(msg)
+	s.channels.held += len(msg)
 	if !c.writing {
 		c.writing = true
 		s.wg.Go(func() { s.drain(c) })
 	}
-	return nil
 }
 
 // drain sends what is queued and ends; the next Send starts it again.
@@ -84,7 +91,7 @@ func (s *Session) drain(c *channel) {
 			s.channels.held -= len(msg)
 		}
 		batch = c.pending
-		c.pending = nil
+		c.pending, c.waiting = nil, 0
 		if len(batch) == 0 {
 			c.writing = false
 			s.channels.mu.Unlock()

@@ -18,6 +18,7 @@ type counters struct {
 	lateRepairs    atomic.Uint64
 	refusedPulls   atomic.Uint64
 	excess         atomic.Uint64
+	offersLost     atomic.Uint64
 	demand         atomic.Uint64 // float64 bits of bytes per second
 	drops          relay.Drops
 }
@@ -51,6 +52,8 @@ type Stats struct {
 	Asked, RepairsLate, Answered, RepairMisses uint64
 	// Excess counts packets that the peer asked for beyond its budget.
 	Excess uint64
+	// OffersLost counts messages that made room for newer ones of their channel.
+	OffersLost uint64
 	// RefusedPulls counts tracks the peer was refused, Refusals the same by reason.
 	RefusedPulls uint64
 	Refusals     map[string]uint64
@@ -87,7 +90,7 @@ func (s *Session) Stats() Stats {
 		Received: Traffic{c.received.datagrams.Load(), c.received.packets.Load(), c.received.bytes.Load()},
 		Arrived:  c.arrived.Load(), Lost: c.lost.Load(),
 		Asked: c.asks.Load(), RepairMisses: c.repairMisses.Load(), RefusedPulls: c.refusedPulls.Load(),
-		Excess: c.excess.Load(), Refusals: s.refusals.snapshot(),
+		Excess: c.excess.Load(), OffersLost: c.offersLost.Load(), Refusals: s.refusals.snapshot(),
 		Answered: c.answered.Load(), RepairsLate: c.lateRepairs.Load(), Demand: math.Float64frombits(c.demand.Load()),
 		Doubled: c.doubled.Load(), Drops: c.drops.Snapshot(),
 	}
