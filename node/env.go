@@ -6,6 +6,7 @@ import (
 	"maille/node/guard"
 	"maille/node/room"
 	"maille/node/rtc"
+	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/track"
 )
@@ -13,15 +14,13 @@ import (
 // env is what rooms see of the node.
 type env struct{ n *Node }
 
-func (e *env) Self() string        { return e.n.self.Name }
-func (e *env) Region() string      { return e.n.self.Region }
-func (e *env) Engine() *rtc.Engine { return e.n.engine }
-func (e *env) Version() string     { return CompatVersion }
-func (e *env) Now() time.Time      { return e.n.now() }
-func (e *env) Refuse(why guard.Reason) {
-	e.n.refused.Add(why)
-}
-
+func (e *env) Self() string                     { return e.n.self.Name }
+func (e *env) Region() string                   { return e.n.self.Region }
+func (e *env) Engine() *rtc.Engine              { return e.n.engine }
+func (e *env) ICEServers() []*livekit.ICEServer { return nil }
+func (e *env) Version() string                  { return CompatVersion }
+func (e *env) Now() time.Time                   { return e.n.now() }
+func (e *env) Refuse(why guard.Reason)          { e.n.refused.Add(why) }
 func (e *env) Send(node, channel string, msg []byte) error {
 	return e.n.send(node, channel, msg)
 }

@@ -69,7 +69,7 @@ func (n *Node) Validate(context.Context, *signal.Join) error { return nil }
 func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (placement.Assignment, error) {
 	settings := &meshpb.RoomSettings{
 		EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS,
-		Loudest: proto.Uint32(n.cfg.Room.Loudest),
+		Loudest: proto.Uint32(n.cfg.Room.Loudest), MaxParticipants: n.cfg.Room.MaxParticipants,
 	}
 	if c, err := j.Claims.RoomConfiguration(); err == nil && c != nil {
 		if c.EmptyTimeout > 0 {
@@ -78,7 +78,10 @@ func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (place
 		if c.DepartureTimeout > 0 {
 			settings.DepartureTimeoutS = c.DepartureTimeout
 		}
-		settings.MaxParticipants, settings.Metadata = c.MaxParticipants, c.Metadata
+		if c.MaxParticipants > 0 {
+			settings.MaxParticipants = c.MaxParticipants
+		}
+		settings.Metadata = c.Metadata
 	}
 	return n.placement.Join(ctx, placement.Request{
 		Room: j.Room, Region: n.regionOf(j), Settings: settings, Entry: n.self.Name, Avoid: avoid,

@@ -10,9 +10,7 @@ import (
 // admit makes a participant part of the room; false when the room is full.
 func (r *Room) admit(p *Participant, c signal.Conn) bool {
 	old := r.local[p.identity]
-	limit := int(r.record.GetSettings().GetMaxParticipants())
-	if limit > 0 && old == nil && r.roster.Get(p.identity) == nil && len(r.roster.Members()) >= limit &&
-		p.info.Kind == livekit.ParticipantInfo_STANDARD {
+	if old == nil && r.roster.Get(p.identity) == nil && r.full(p.info) {
 		return false
 	}
 	if old != nil {
@@ -42,6 +40,29 @@ func (r *Room) admit(p *Participant, c signal.Conn) bool {
 	return true
 }
 
+// full reports whether max_participants keeps a newcomer out. Agents, recorders and
+// other machines neither count nor are refused.
+func (r *Room) full(newcomer *livekit.ParticipantInfo) bool {
+	limit := int(r.record.GetSettings().GetMaxParticipants())
+	if limit == 0 || !counts(newcomer) {
+		return false
+	}
+	for _, m := range r.roster.Members() {
+		if counts(m.Info) {
+			limit--
+		}
+	}
+	return limit <= 0
+}
+
+func counts(info *livekit.ParticipantInfo) bool {
+	switch info.Kind {
+	case livekit.ParticipantInfo_STANDARD, livekit.ParticipantInfo_SIP:
+		return !info.GetPermission().GetHidden()
+	}
+	return false
+}
+
 func (r *Room) serverInfo() *livekit.ServerInfo {
 	return &livekit.ServerInfo{
 		Edition: livekit.ServerInfo_Standard, Version: r.env.Version(), Protocol: serverProtocol,
@@ -55,6 +76,7 @@ func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
 		Room: r.info(), Participant: p.member().Info, OtherParticipants: r.others(p),
 		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
 		SubscriberPrimary: true, PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
+		IceServers: r.env.ICEServers(), ClientConfiguration: clientConfiguration(p.join.Client),
 		EnabledPublishCodecs: enabledCodecs, FastPublish: p.info.Permission.CanPublish,
 	}}}
 }

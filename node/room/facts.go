@@ -84,9 +84,8 @@ func (r *Room) ownFacts() *linkpb.Roster {
 
 // announce publishes a change of local participants: to the own roster, to the
 // clients and to the peers, in one step.
-func (r *Room) announce(changed []*Participant, gone ...string) {
-	r.version++
-	delta := &linkpb.Roster{Version: r.version, Gone: gone}
+func (r *Room) announce(changed []*Participant) {
+	delta := new(linkpb.Roster)
 	for _, p := range changed {
 		p.version++
 		p.info.Version = uint32(p.version)
@@ -97,6 +96,18 @@ func (r *Room) announce(changed []*Participant, gone ...string) {
 		}
 		delta.Members = append(delta.Members, m)
 	}
+	r.say(delta)
+}
+
+// announceGone tells that a local participant left, and why.
+func (r *Room) announceGone(p *Participant) {
+	r.say(&linkpb.Roster{Gone: []string{p.identity}, GoneReasons: []int32{int32(p.info.DisconnectReason)}})
+}
+
+// say makes a delta of what this node says true, here and on the peers.
+func (r *Room) say(delta *linkpb.Roster) {
+	r.version++
+	delta.Version = r.version
 	changes, err := r.roster.Delta(r.env.Self(), delta)
 	if err != nil {
 		r.log.Error("own facts refused", "err", err)

@@ -19,10 +19,6 @@ import (
 // region travels in ParticipantInfo.region.
 const nodeAttribute = "maille.node"
 
-// resumeWindow is how long a participant whose socket and media are both gone may
-// come back and find its session (LiveKit's clients retry within it at least twice).
-const resumeWindow = 10 * time.Second
-
 // Participant is one client attached to this node. Its fields belong to the room's
 // loop, but for the peers, which are set before the loop sees it.
 type Participant struct {
@@ -41,8 +37,15 @@ type Participant struct {
 	gone     bool
 	// connected is true while the subscriber transport is up.
 	connected bool
-	// lostAt is when socket and media were both gone.
-	lostAt time.Time
+	// lostAt is when the socket or the media was last lost, since when it came; which of
+	// the two is in conn and connected.
+	lostAt, since time.Time
+	// failing is true from the moment its transport failed until it resumes.
+	failing bool
+	// loudUntil ends a speaker update that the client simulates.
+	loudUntil time.Time
+	// cut says how its next resume is to be interrupted, for a client that tests itself.
+	cut cut
 
 	pending    map[string]*publication // by cid
 	published  map[relay.TrackID]*publication
@@ -52,6 +55,9 @@ type Participant struct {
 	choices       map[string]bool // explicit (un)subscriptions by track sid
 	settings      map[string]*livekit.UpdateTrackSettings
 	subs          map[relay.TrackID]*subscription
+	denied        map[string]bool      // tracks it was told it may not have
+	missing       map[string]time.Time // tracks it asked for that nobody publishes, since when
+	speaking      map[string]bool      // speakers it was told of, by sid
 
 	dataDropped atomic.Uint64
 }
@@ -65,11 +71,12 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 	now := r.env.Now()
 	v := j.Claims.Video
 	p := &Participant{
-		room: r, identity: j.Identity, join: j, claims: j.Claims, joinedNS: now.UnixNano(),
+		room: r, identity: j.Identity, join: j, claims: j.Claims.Clone(), joinedNS: now.UnixNano(),
 		work:    newTasks(),
 		pending: make(map[string]*publication), published: make(map[relay.TrackID]*publication),
 		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
 		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),
+		denied: make(map[string]bool), missing: make(map[string]time.Time), speaking: make(map[string]bool), since: now,
 	}
 	attributes := maps.Clone(j.Claims.Attributes)
 	if attributes == nil {
@@ -80,12 +87,8 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 		Sid: NewSid(ParticipantPrefix), Identity: j.Identity, Name: j.Name,
 		State: livekit.ParticipantInfo_JOINING, Metadata: j.Claims.Metadata, Attributes: attributes,
 		JoinedAt: now.Unix(), JoinedAtMs: now.UnixMilli(), Region: r.env.Region(),
-		Kind: j.Claims.ParticipantKind(),
-		Permission: &livekit.ParticipantPermission{
-			CanSubscribe: v.GetCanSubscribe(), CanPublish: v.GetCanPublish(), CanPublishData: v.GetCanPublishData(),
-			CanPublishSources: v.Sources(), Hidden: v.Hidden, Recorder: v.Recorder,
-			CanUpdateMetadata: v.GetCanUpdateOwnMetadata(),
-		},
+		Kind:        j.Claims.ParticipantKind(),
+		KindDetails: j.Claims.ParticipantKindDetails(), Permission: v.Permission(),
 	}
 	if c := j.Client; c != nil {
 		p.info.ClientProtocol, p.info.Capabilities = c.ClientProtocol, c.Capabilities
@@ -132,6 +135,11 @@ func (p *Participant) refreshToken() {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RefreshToken{RefreshToken: p.room.env.Token(p)}})
 }
 
+// answer tells what became of a request that has no answer of its own kind.
+func (p *Participant) answer(a *livekit.RequestResponse) {
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RequestResponse{RequestResponse: a}})
+}
+
 // sendData hands a data packet to the client's channel. It is bounded there; what
 // a slow reader loses is counted.
 func (p *Participant) sendData(reliable bool, packet []byte) {
@@ -142,43 +150,4 @@ func (p *Participant) sendData(reliable bool, packet []byte) {
 	if err := p.sub.SendData(ch, packet); err != nil {
 		p.dataDropped.Add(1)
 	}
-}
-
-// remove ends a participant: the client is told, the room hears of it, media stops.
-func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
-	if p.gone {
-		return
-	}
-	p.gone = true
-	if reason != livekit.DisconnectReason_CLIENT_INITIATED {
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
-			Reason: reason, Action: action, CanReconnect: action != livekit.LeaveRequest_DISCONNECT,
-		}}})
-	}
-	if p.conn != nil {
-		// In-session closes never use 1000: clients would not react to it.
-		p.conn.Close(signal.CloseSessionEnded, reason.String())
-		p.conn = nil
-	}
-	p.info.State = livekit.ParticipantInfo_DISCONNECTED
-	p.info.DisconnectReason = reason
-	for sid := range p.subs {
-		r.unsubscribe(p, sid)
-	}
-	for _, pub := range p.published {
-		r.retract(pub)
-	}
-	if r.local[p.identity] == p {
-		delete(r.local, p.identity)
-		r.announce(nil, p.identity)
-	}
-	if len(r.local) == 0 {
-		r.emptySince = r.env.Now()
-	}
-	pub, sub := p.pub, p.sub
-	p.work.finish(func() {
-		pub.Close()
-		sub.Close()
-	})
-	r.log.Info("participant left", "identity", p.identity, "sid", p.info.Sid, "reason", reason)
 }

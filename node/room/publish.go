@@ -24,6 +24,8 @@ type publication struct {
 	// how often more it is told.
 	watched *livekit.SubscribedQualityUpdate
 	repeats int
+	// seen is true once the publisher was told that someone watches.
+	seen bool
 }
 
 // qualityRepeats is how often a quality update is sent again, digestInterval apart:
@@ -107,7 +109,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
 	}
 	r.mu.Lock()
-	r.origins[t.Sid] = t.Track
+	r.origins[t.Sid] = origin{t.Track, restricted(p.member())}
 	r.mu.Unlock()
 	r.announce([]*Participant{p})
 	r.log.Info("track published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)
@@ -135,20 +137,23 @@ func (r *Room) retract(pub *publication) {
 	r.mu.Unlock()
 }
 
-func (r *Room) mute(p *Participant, sid string, muted bool) {
+// mute reports whether the track is known.
+func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	pub := p.published[relay.TrackID(sid)]
 	if pub == nil {
 		for _, pending := range p.pending {
 			if pending.info.Sid == sid {
 				pending.info.Muted = muted
+				return true
 			}
 		}
-		return
+		return false
 	}
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
 		r.announce([]*Participant{p})
 	}
+	return true
 }
 
 // demanded tells a publisher which of its encodings anyone watches (dynacast).

@@ -168,13 +168,18 @@ func (r *Room) serving() map[string][]string {
 // Serve returns a track for a peer node that asks for it: published here, or relayed
 // as its region's gateway or on the way around a cut.
 func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
-	if t := r.Origin(id); t != nil {
-		return t, nil
+	o := r.originOf(id)
+	if o.track != nil && !o.restricted {
+		return o.track, nil
 	}
 	var t *track.Track
 	err := r.call(func() {
 		m, info := r.find(id)
-		if m == nil || m.Node == peer || m.Node == r.env.Self() {
+		if m == nil || m.Node == peer || !r.entitled(peer, m, string(id)) {
+			return
+		}
+		if m.Node == r.env.Self() {
+			t = r.Origin(id)
 			return
 		}
 		rel := r.hold(m, info)

@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/proto/livekit"
-	"maille/relay"
 )
 
 // handle does one request of the client; true when the session is over.
@@ -29,6 +28,12 @@ func (p *Participant) handle(req *livekit.SignalRequest) (done bool) {
 		p.work.do(func() {
 			if err := peer.AddCandidate(m.Trickle.GetCandidateInit()); err != nil {
 				r.log.Debug("candidate refused", "identity", p.identity, "err", err)
+				r.post(func() {
+					p.answer(&livekit.RequestResponse{
+						Reason: livekit.RequestResponse_INVALID_REQUEST, Message: "the candidate was refused",
+						Request: &livekit.RequestResponse_Trickle{Trickle: m.Trickle},
+					})
+				})
 			}
 		})
 	case *livekit.SignalRequest_Leave:
@@ -63,36 +68,47 @@ func (r *Room) request(p *Participant, req *livekit.SignalRequest) {
 	case *livekit.SignalRequest_AddTrack:
 		r.addTrack(p, m.AddTrack)
 	case *livekit.SignalRequest_Mute:
-		r.mute(p, m.Mute.GetSid(), m.Mute.GetMuted())
+		if !r.mute(p, m.Mute.GetSid(), m.Mute.GetMuted()) {
+			p.answer(&livekit.RequestResponse{
+				Reason: livekit.RequestResponse_NOT_FOUND, Message: "no such track to mute",
+				Request: &livekit.RequestResponse_Mute{Mute: m.Mute},
+			})
+		}
 	case *livekit.SignalRequest_Subscription:
 		p.choose(m.Subscription)
 		r.reconcile(p)
 	case *livekit.SignalRequest_TrackSetting:
 		p.set(m.TrackSetting)
 	case *livekit.SignalRequest_SubscriptionPermission:
-		p.permission = m.SubscriptionPermission
-		r.announce([]*Participant{p})
+		r.permit(p, m.SubscriptionPermission)
 	case *livekit.SignalRequest_SyncState:
-		p.choose(m.SyncState.GetSubscription())
-		r.reconcile(p)
+		r.synced(p, m.SyncState)
 	case *livekit.SignalRequest_UpdateMetadata:
 		r.updateMetadata(p, m.UpdateMetadata)
 	case *livekit.SignalRequest_UpdateAudioTrack:
-		if pub := p.published[relay.TrackID(m.UpdateAudioTrack.GetTrackSid())]; pub != nil {
-			pub.info.AudioFeatures = m.UpdateAudioTrack.Features
-			r.announce([]*Participant{p})
-		}
+		r.updateAudioTrack(p, m.UpdateAudioTrack)
+	case *livekit.SignalRequest_UpdateVideoTrack:
+		r.updateVideoTrack(p, m.UpdateVideoTrack)
 	case *livekit.SignalRequest_Simulate:
 		r.simulate(p, m.Simulate)
 	}
 }
 
+// maxWishes bounds the tracks that one client may have wishes about: twice those of the
+// largest meeting.
+const maxWishes = 2 * MaxMembers
+
 // choose notes explicit subscriptions.
 func (p *Participant) choose(u *livekit.UpdateSubscription) {
+	known := p.room.publishedSids()
 	set := func(sids []string) {
 		for _, sid := range sids {
-			if len(p.choices) < MaxMembers {
+			if len(p.choices) < maxWishes {
 				p.choices[sid] = u.Subscribe
+			}
+			delete(p.missing, sid)
+			if u.Subscribe && !known[sid] && len(p.missing) < maxMissing {
+				p.missing[sid] = p.room.env.Now()
 			}
 		}
 	}
@@ -104,7 +120,7 @@ func (p *Participant) choose(u *livekit.UpdateSubscription) {
 
 func (p *Participant) set(u *livekit.UpdateTrackSettings) {
 	for _, sid := range u.GetTrackSids() {
-		if len(p.settings) >= MaxMembers {
+		if len(p.settings) >= maxWishes {
 			return
 		}
 		p.settings[sid] = proto.Clone(u).(*livekit.UpdateTrackSettings)

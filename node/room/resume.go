@@ -2,39 +2,17 @@ package room
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"maille/node/signal"
 	"maille/proto/livekit"
+	"maille/relay"
 )
 
 // resume continues a participant on a new socket, or tells the client to join anew.
 func (s *Session) resume(ctx context.Context, c signal.Conn) error {
 	r := s.room
 	var p *Participant
-	if err := r.call(func() {
-		if p = r.local[s.join.Identity]; p == nil || p.gone {
-			p = nil
-			return
-		}
-		if p.conn != nil {
-			p.conn.Close(signal.CloseSessionEnded, "resumed on another socket")
-		}
-		p.conn, p.join = c, s.join
-		p.lostAt = r.env.Now()
-		info := r.serverInfo()
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Reconnect{Reconnect: &livekit.ReconnectResponse{ServerInfo: info}}})
-		all := append(r.others(p), p.member().Info)
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Update{Update: &livekit.ParticipantUpdate{Participants: all}}})
-		p.write(r.roomUpdate())
-		p.refreshToken()
-		p.work.do(func() {
-			if err := p.sub.Restart(); err != nil {
-				r.log.Debug("restart offer", "identity", p.identity, "err", err)
-			}
-		})
-	}); err != nil {
+	if err := r.call(func() { p = r.resumed(s.join, c) }); err != nil {
 		p = nil
 	}
 	if p == nil {
@@ -44,23 +22,85 @@ func (s *Session) resume(ctx context.Context, c signal.Conn) error {
 	return s.read(ctx, p, c)
 }
 
-// socketLost keeps the participant while its media flows.
-func (r *Room) socketLost(p *Participant, c signal.Conn) {
-	if p.conn != c {
-		return
+// resumed gives a participant its new socket and tells the client what it missed; nil
+// when the session it asks for is not here.
+func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
+	p := r.local[j.Identity]
+	if p == nil || p.gone || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
+		return nil
 	}
-	p.conn = nil
-	p.lostAt = r.env.Now()
-	if !p.connected {
-		r.log.Debug("socket lost before media", "identity", p.identity)
+	if p.conn != nil {
+		p.conn.Close(signal.CloseSessionEnded, "resumed on another socket")
 	}
+	p.conn, p.join = c, j
+	p.lostAt, p.failing = r.env.Now(), false
+	if p.interrupted(cutSilent) {
+		return p
+	}
+	r.welcomeBack(p)
+	p.work.do(func() {
+		if err := p.sub.Restart(); err != nil {
+			r.log.Debug("restart offer", "identity", p.identity, "err", err)
+		}
+	})
+	p.interrupted(cutAfter)
+	return p
 }
 
-// expireResumes removes participants whose socket and media are both gone.
-func (r *Room) expireResumes() {
-	for _, p := range slices.Collect(maps.Values(r.local)) {
-		if p.conn == nil && !p.connected && r.env.Now().Sub(p.lostAt) > resumeWindow {
-			r.remove(p, livekit.DisconnectReason_SIGNAL_CLOSE, livekit.LeaveRequest_RECONNECT)
+// welcomeBack tells a resumed client what it needs and what it missed, in the order
+// that clients expect (signalling.md 3.7).
+func (r *Room) welcomeBack(p *Participant) {
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Reconnect{Reconnect: &livekit.ReconnectResponse{
+		IceServers: r.env.ICEServers(), ServerInfo: r.serverInfo(), ClientConfiguration: clientConfiguration(p.join.Client),
+		LastMessageSeq: p.lastMessageSeq(),
+	}}})
+	var missed []news
+	for _, d := range r.departed {
+		missed = append(missed, d.news)
+	}
+	p.update(missed)
+	var all []news
+	for _, info := range r.others(p) {
+		all = append(all, news{info: info})
+	}
+	p.update(append(all, news{info: p.member().Info}))
+	p.write(r.roomUpdate())
+	p.refreshToken()
+}
+
+// synced takes what a resumed client says of its own state. It may have published a
+// track that this node knows nothing of: then the two have parted ways for good.
+func (r *Room) synced(p *Participant, s *livekit.SyncState) {
+	for _, t := range s.GetPublishTracks() {
+		if !p.publishes(t.GetTrack().GetSid()) {
+			r.log.Info("resumed with a track unknown here", "identity", p.identity, "track", t.GetTrack().GetSid())
+			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+			return
 		}
 	}
+	p.restore(s)
+	r.reconcile(p)
+}
+
+// restore takes the wishes of a sync_state: subscriptions, tracks not looked at, data.
+func (p *Participant) restore(s *livekit.SyncState) {
+	p.choose(s.GetSubscription())
+	for _, sid := range s.GetTrackSidsDisabled() {
+		p.set(&livekit.UpdateTrackSettings{TrackSids: []string{sid}, Disabled: true})
+	}
+	p.replay(s.GetDatachannelReceiveStates())
+	p.republish(s.GetPublishDataTracks())
+}
+
+// publishes reports whether a track of that sid is published or announced.
+func (p *Participant) publishes(sid string) bool {
+	if p.published[relay.TrackID(sid)] != nil {
+		return true
+	}
+	for _, pub := range p.pending {
+		if pub.info.Sid == sid {
+			return true
+		}
+	}
+	return false
 }

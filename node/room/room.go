@@ -41,6 +41,8 @@ type Env interface {
 	Engine() *rtc.Engine
 	// Token signs a fresh token for a participant (LiveKit's refresh_token).
 	Token(p *Participant) string
+	// ICEServers are the STUN and TURN servers told to clients.
+	ICEServers() []*livekit.ICEServer
 	// Version is announced to clients as the server's.
 	Version() string
 	// Refuse counts something of a client that was turned away.
@@ -96,6 +98,12 @@ type Room struct {
 	voices   *audio.Ranking
 	spoke    bool
 	counts   [2]int // participants and publishers last told to clients
+	recorded bool   // what clients were last told of recording
+	// untold are quiet changes that clients hear of later, since quietAt; departed are
+	// those who left lately. Both are by identity.
+	untold   map[string]news
+	quietAt  time.Time
+	departed map[string]departure
 	version  uint64 // of this node's facts
 	// emptySince is when the last local participant left; zero while there are some.
 	emptySince time.Time
@@ -103,7 +111,14 @@ type Room struct {
 
 	mu sync.Mutex
 	// +guarded by mu: tracks published here, for links that ask without the loop.
-	origins map[relay.TrackID]*track.Track
+	origins map[relay.TrackID]origin
+}
+
+// origin is a track published here.
+type origin struct {
+	track *track.Track
+	// restricted is true while not everyone may subscribe to it.
+	restricted bool
 }
 
 // New starts a room on this node under a placement record.
@@ -120,7 +135,8 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
-		origins:    make(map[relay.TrackID]*track.Track),
+		untold:     make(map[string]news), departed: make(map[string]departure),
+		origins: make(map[relay.TrackID]origin),
 	}
 	r.place(record)
 	if _, err := r.roster.Snapshot(env.Self(), &linkpb.Roster{Version: r.version}); err != nil {
@@ -153,10 +169,13 @@ func (r *Room) loop(ctx context.Context) {
 		case <-speak.C:
 			r.listen()
 			r.steerAll()
+			r.expire()
+			r.spreadQuiet()
+			r.tellFirstWatchers()
 		case <-digest.C:
 			r.digests()
 			r.countsChanged()
-			r.expireResumes()
+			r.tellMissing()
 			r.repeatQuality()
 		case <-token.C:
 			for _, p := range r.local {
@@ -274,8 +293,12 @@ func (r *Room) place(record *meshpb.Room) {
 	}
 }
 
-// Origin returns a track published on this node, for a link that asks for it.
+// Origin returns a track published on this node, or nil.
 func (r *Room) Origin(id relay.TrackID) *track.Track {
+	return r.originOf(id).track
+}
+
+func (r *Room) originOf(id relay.TrackID) origin {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.origins[id]
@@ -336,10 +359,8 @@ func (r *Room) info() *livekit.Room {
 		MaxParticipants: s.GetMaxParticipants(), EnabledCodecs: enabledCodecs,
 		CreationTime: r.record.CreatedMs / 1000, CreationTimeMs: r.record.CreatedMs,
 	}
+	out.ActiveRecording = r.recording()
 	for _, m := range r.roster.Members() {
-		if m.Info.GetPermission().GetRecorder() || m.Info.Kind == livekit.ParticipantInfo_EGRESS {
-			out.ActiveRecording = true
-		}
 		if m.Hidden {
 			continue
 		}
@@ -353,6 +374,20 @@ func (r *Room) info() *livekit.Room {
 
 func (r *Room) roomUpdate() *livekit.SignalResponse {
 	return &livekit.SignalResponse{Message: &livekit.SignalResponse_RoomUpdate{RoomUpdate: &livekit.RoomUpdate{Room: r.info()}}}
+}
+
+// recordingChanged tells clients at once when a recorder came or went.
+func (r *Room) recordingChanged() {
+	if now := r.recording(); now != r.recorded {
+		r.recorded = now
+		r.broadcast(r.roomUpdate())
+	}
+}
+
+func (r *Room) recording() bool {
+	return slices.ContainsFunc(r.roster.Members(), func(m *Member) bool {
+		return m.Info.GetPermission().GetRecorder() || m.Info.Kind == livekit.ParticipantInfo_EGRESS
+	})
 }
 
 // countsChanged tells clients of new participant counts, coalesced.

@@ -36,6 +36,7 @@ func (a *alone) Pull(string, string, *track.Track) Upstream { return nil }
 func (a *alone) Revoke(string, relay.TrackID)               {}
 func (a *alone) Engine() *rtc.Engine                        { return a.engine }
 func (a *alone) Token(*Participant) string                  { return "token" }
+func (a *alone) ICEServers() []*livekit.ICEServer           { return nil }
 func (a *alone) Version() string                            { return "0.0.0" }
 func (a *alone) Refuse(guard.Reason)                        {}
 func (a *alone) Now() time.Time                             { return time.Now() }
@@ -125,7 +126,7 @@ func newStage(t testing.TB) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, room: New(&alone{engine}, &meshpb.Room{Name: "standup", Sid: "RM_1", Epoch: 1}, log)}
+	s := &stage{t: t, room: New(&alone{engine}, &meshpb.Room{Name: "standup", Sid: "RM_1", Epoch: 1, Settings: new(meshpb.RoomSettings)}, log)}
 	t.Cleanup(func() {
 		s.room.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
 		s.wg.Wait()

@@ -33,8 +33,12 @@ func (m *Member) before(o *Member) bool {
 	return m.Node < o.Node
 }
 
-// Change is one identity whose winning member changed; Old or New may be nil.
-type Change struct{ Old, New *Member }
+// Change is one identity whose winning member changed; Old or New may be nil. Reason
+// says why there is no New, as far as its node told.
+type Change struct {
+	Old, New *Member
+	Reason   livekit.DisconnectReason
+}
 
 // Roster is the union of what the room's nodes say. It is a pure reducer: the same
 // facts give the same roster whatever order the nodes are heard in.
@@ -93,7 +97,21 @@ func (r *Roster) Delta(node string, facts *linkpb.Roster) ([]Change, error) {
 	for _, identity := range facts.Gone {
 		delete(next.members, identity)
 	}
-	return r.replace(node, next), nil
+	changes := r.replace(node, next)
+	for i := range changes {
+		if changes[i].New == nil {
+			changes[i].Reason = goneReason(facts, changes[i].Old.Info.Identity)
+		}
+	}
+	return changes, nil
+}
+
+func goneReason(facts *linkpb.Roster, identity string) livekit.DisconnectReason {
+	i := slices.Index(facts.Gone, identity)
+	if i < 0 || i >= len(facts.GoneReasons) {
+		return livekit.DisconnectReason_UNKNOWN_REASON
+	}
+	return livekit.DisconnectReason(facts.GoneReasons[i])
 }
 
 // Forget drops everything the node said.

@@ -66,13 +66,6 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 	}
 }
 
-func leave(c signal.Conn, reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
-	_ = c.Write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
-		Reason: reason, Action: action, CanReconnect: action != livekit.LeaveRequest_DISCONNECT,
-	}}})
-	c.Close(signal.CloseSessionEnded, reason.String())
-}
-
 // newPeers makes the participant and its peer connections, off the loop.
 func (r *Room) newPeers(j *signal.Join) (*Participant, error) {
 	p := newParticipant(r, j)

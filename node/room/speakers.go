@@ -7,6 +7,7 @@ import (
 
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
+	"maille/relay"
 )
 
 const (
@@ -96,6 +97,9 @@ func (r *Room) listen() {
 				level = max(level, l)
 			}
 		}
+		if r.env.Now().Before(p.loudUntil) {
+			level = simulatedLevel
+		}
 		if level > 0 {
 			own.Levels = append(own.Levels, &linkpb.Levels_Level{ParticipantSid: p.info.Sid, Level: level, Active: true})
 		}
@@ -114,9 +118,46 @@ func (r *Room) listen() {
 func (r *Room) heard(node string, l *linkpb.Levels) {
 	now := r.env.Now()
 	r.speakers.heard(node, l, now)
-	if delta := r.speakers.changes(now); len(delta) > 0 {
-		r.broadcast(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
-			SpeakersChanged: &livekit.SpeakersChanged{Speakers: delta},
+	delta := r.speakers.changes(now)
+	if len(delta) == 0 {
+		return
+	}
+	owners := make(map[string]*Member, len(delta))
+	for _, m := range r.roster.Members() {
+		owners[m.Info.Sid] = m
+	}
+	for _, p := range r.local {
+		p.tellSpeakers(delta, owners)
+	}
+}
+
+// tellSpeakers tells a client of those speakers that it can hear, and of itself. Who
+// stops is told to all who were told that it spoke.
+func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[string]*Member) {
+	var out []*livekit.SpeakerInfo
+	for _, s := range delta {
+		switch {
+		case !s.Active && p.speaking[s.Sid]:
+			delete(p.speaking, s.Sid)
+			out = append(out, s)
+		case s.Active && p.hears(owners[s.Sid]):
+			p.speaking[s.Sid] = true
+			out = append(out, s)
+		}
+	}
+	if len(out) > 0 {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
+			SpeakersChanged: &livekit.SpeakersChanged{Speakers: out},
 		}})
 	}
+}
+
+// hears reports whether the client subscribes to sound of m, or is m.
+func (p *Participant) hears(m *Member) bool {
+	if m == nil {
+		return false
+	}
+	return m.Info.Identity == p.identity || slices.ContainsFunc(m.Info.Tracks, func(t *livekit.TrackInfo) bool {
+		return t.Type == livekit.TrackType_AUDIO && p.subs[relay.TrackID(t.Sid)] != nil
+	})
 }

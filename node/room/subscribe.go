@@ -35,7 +35,12 @@ func (r *Room) reconcile(p *Participant) {
 			continue
 		}
 		for _, info := range m.Info.Tracks {
-			if facts := m.Tracks[info.Sid]; facts == nil || !p.wants(m, info) {
+			if m.Tracks[info.Sid] == nil || !p.wants(info) {
+				continue
+			}
+			allowed := permits(m, p.info, info.Sid)
+			p.tellAllowed(m, info.Sid, allowed)
+			if !allowed {
 				continue
 			}
 			sid := relay.TrackID(info.Sid)
@@ -52,9 +57,9 @@ func (r *Room) reconcile(p *Participant) {
 	}
 }
 
-// wants says whether the participant asked for a track and may have it.
-func (p *Participant) wants(m *Member, info *livekit.TrackInfo) bool {
-	if !p.info.Permission.CanSubscribe || !permits(m, p, info.Sid) {
+// wants says whether the participant asked for a track and may subscribe at all.
+func (p *Participant) wants(info *livekit.TrackInfo) bool {
+	if !p.info.Permission.CanSubscribe {
 		return false
 	}
 	if chosen, ok := p.choices[info.Sid]; ok {
@@ -64,15 +69,17 @@ func (p *Participant) wants(m *Member, info *livekit.TrackInfo) bool {
 }
 
 // permits applies the publisher's SubscriptionPermission.
-func permits(m *Member, p *Participant, sid string) bool {
+func permits(m *Member, viewer *livekit.ParticipantInfo, sid string) bool {
 	if m.Permission == nil || m.Permission.AllParticipants {
 		return true
 	}
 	for _, t := range m.Permission.TrackPermissions {
-		if t.ParticipantIdentity != p.identity && (t.ParticipantIdentity != "" || t.ParticipantSid != p.info.Sid) {
+		if t.ParticipantIdentity != viewer.Identity && (t.ParticipantIdentity != "" || t.ParticipantSid != viewer.Sid) {
 			continue
 		}
-		return t.AllTracks || slices.Contains(t.TrackSids, sid)
+		if t.AllTracks || slices.Contains(t.TrackSids, sid) {
+			return true
+		}
 	}
 	return false
 }

@@ -97,15 +97,8 @@ func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc
 			r.log.Info("participant active", "identity", p.identity)
 		}
 	case rtc.Failed:
-		if primary {
-			p.connected = false
-			p.lostAt = r.env.Now()
-		}
 		r.log.Info("media transport lost", "identity", p.identity, "target", target, "err", why)
-		// The client resumes: it restarts ICE on a new socket.
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
-			Reason: livekit.DisconnectReason_CONNECTION_TIMEOUT, Action: livekit.LeaveRequest_RESUME, CanReconnect: true,
-		}}})
+		r.transportFailed(p)
 	case rtc.Closed:
 		if why != nil {
 			r.log.Info("peer connection ended", "identity", p.identity, "err", why)

@@ -3,9 +3,6 @@ package room
 import (
 	"maps"
 
-	"google.golang.org/protobuf/proto"
-
-	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 	"maille/relay"
 )
@@ -27,27 +24,15 @@ func (r *Room) apply(changes []Change) {
 	if len(changes) == 0 {
 		return
 	}
-	var infos []*livekit.ParticipantInfo
-	hidden := make(map[string]bool)
 	for _, c := range changes {
-		switch {
-		case c.New == nil:
-			info := proto.Clone(c.Old.Info).(*livekit.ParticipantInfo)
-			info.State, info.Tracks = livekit.ParticipantInfo_DISCONNECTED, nil
-			info.Version++
-			infos = append(infos, info)
-			hidden[info.Identity] = c.Old.Hidden
-		default:
-			infos = append(infos, c.New.Info)
-			hidden[c.New.Info.Identity] = c.New.Hidden
-		}
 		r.settle(c)
 	}
+	r.spread(changes)
 	for _, p := range r.local {
-		p.update(infos, hidden)
 		r.reconcile(p)
 	}
 	r.sweep()
+	r.recordingChanged()
 }
 
 // settle handles one identity that moved: the earlier join ends.
@@ -76,84 +61,53 @@ func (r *Room) sweep() {
 	}
 }
 
-// update sends participant infos to a client: all that it may see.
-func (p *Participant) update(infos []*livekit.ParticipantInfo, hidden map[string]bool) {
-	var batch []*livekit.ParticipantInfo
-	size := 0
-	flush := func() {
-		if len(batch) > 0 {
-			p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Update{Update: &livekit.ParticipantUpdate{Participants: batch}}})
-			batch, size = nil, 0
-		}
-	}
-	for _, info := range infos {
-		if hidden[info.Identity] && info.Identity != p.identity {
-			continue
-		}
-		n := proto.Size(info)
-		if size+n > maxUpdateBytes {
-			flush()
-		}
-		batch, size = append(batch, info), size+n
-	}
-	flush()
-}
-
 // updateMetadata handles a client's own name, metadata and attributes.
 func (r *Room) updateMetadata(p *Participant, u *livekit.UpdateParticipantMetadata) {
 	answer := func(why livekit.RequestResponse_Reason, text string) {
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RequestResponse{RequestResponse: &livekit.RequestResponse{
+		p.answer(&livekit.RequestResponse{
 			RequestId: u.RequestId, Reason: why, Message: text,
 			Request: &livekit.RequestResponse_UpdateMetadata{UpdateMetadata: u},
-		}}})
+		})
 	}
 	if !p.info.Permission.CanUpdateMetadata {
 		answer(livekit.RequestResponse_NOT_ALLOWED, "the token does not grant canUpdateOwnMetadata")
 		return
 	}
-	attributes := maps.Clone(p.info.Attributes)
-	size := 0
-	for k, v := range u.Attributes {
-		if v == "" {
-			delete(attributes, k)
-			continue
-		}
-		attributes[k] = v
-	}
-	attributes[nodeAttribute] = r.env.Self()
-	for k, v := range attributes {
-		size += len(k) + len(v)
-	}
-	if len(u.Metadata) > maxMetadata || len(u.Name) > maxName || size > maxAttributes {
+	if !p.describe(u.Name, u.Metadata, u.Attributes) {
 		answer(livekit.RequestResponse_LIMIT_EXCEEDED, "name, metadata or attributes are too long")
 		return
-	}
-	p.info.Attributes = attributes
-	if u.Metadata != "" {
-		p.info.Metadata = u.Metadata
-	}
-	if u.Name != "" {
-		p.info.Name = u.Name
 	}
 	r.announce([]*Participant{p})
 	answer(livekit.RequestResponse_OK, "")
 	p.refreshToken()
 }
 
-// obey follows an order of another node about a participant of ours.
-func (r *Room) obey(o *linkpb.Order) {
-	p := r.local[o.Identity]
-	if p == nil {
-		return
-	}
-	switch {
-	case o.Remove:
-		r.remove(p, livekit.DisconnectReason_PARTICIPANT_REMOVED, livekit.LeaveRequest_DISCONNECT)
-	case len(o.Mute) > 0:
-		m := new(livekit.MuteTrackRequest)
-		if proto.Unmarshal(o.Mute, m) == nil {
-			r.mute(p, m.Sid, m.Muted)
-			p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Mute{Mute: m}})
+// describe changes what the participant says of itself: name and metadata unless
+// empty, attributes one by one, "" deletes one. It changes nothing and reports false
+// when the result would be too long.
+func (p *Participant) describe(name, metadata string, changes map[string]string) bool {
+	attributes := maps.Clone(p.info.Attributes)
+	for k, v := range changes {
+		if v == "" {
+			delete(attributes, k)
+			continue
 		}
+		attributes[k] = v
 	}
+	attributes[nodeAttribute] = p.room.env.Self()
+	size := 0
+	for k, v := range attributes {
+		size += len(k) + len(v)
+	}
+	if len(metadata) > maxMetadata || len(name) > maxName || size > maxAttributes {
+		return false
+	}
+	p.info.Attributes = attributes
+	if metadata != "" {
+		p.info.Metadata = metadata
+	}
+	if name != "" {
+		p.info.Name = name
+	}
+	return true
 }

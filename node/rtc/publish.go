@@ -40,6 +40,7 @@ type upSection struct {
 	section
 	terms  terms
 	pub    *publication // nil while parked: its AddTrack has not come
+	ended  bool         // taken from the client, who may still send
 	remote []arrival    // streams that began before the AddTrack
 }
 
@@ -229,7 +230,7 @@ func (e *Expect) names(s section) bool {
 func (p *Peer) match() {
 	var parked []*upSection
 	for _, s := range p.up.sections {
-		if s.pub == nil {
+		if s.pub == nil && !s.ended {
 			parked = append(parked, s)
 		}
 	}
@@ -282,6 +283,25 @@ func (p *Peer) unpublish(mid string) {
 		pub.track.Close()
 		p.h.Unpublished(pub.sid)
 	})
+}
+
+// Unpublish ends a track, expected or running, while its client may go on sending:
+// what still comes is dropped. An unknown sid is ignored.
+func (p *Peer) Unpublish(sid relay.TrackID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up.expected = slices.DeleteFunc(p.up.expected, func(e Expect) bool { return e.Sid == sid })
+	for _, s := range p.up.sections {
+		if s.pub == nil || s.pub.sid != sid {
+			continue
+		}
+		pub := s.pub
+		s.pub, s.ended = nil, true
+		p.post(func() {
+			pub.track.Close()
+			p.h.Unpublished(pub.sid)
+		})
+	}
 }
 
 // endPublications closes what is left when the transport is gone; nothing reads any

@@ -337,9 +337,11 @@ func (*RoomMessage_BlobAnswer) isRoomMessage_Body() {}
 type Roster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Grows with every change on the sending node; orders snapshots and deltas.
-	Version       uint64    `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Members       []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
-	Gone          []string  `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"` // identities that left (in a delta)
+	Version uint64    `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Members []*Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	Gone    []string  `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"` // identities that left (in a delta)
+	// Why, one livekit.DisconnectReason for each of gone.
+	GoneReasons   []int32 `protobuf:"varint,4,rep,packed,name=gone_reasons,json=goneReasons,proto3" json:"gone_reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +393,13 @@ func (x *Roster) GetMembers() []*Member {
 func (x *Roster) GetGone() []string {
 	if x != nil {
 		return x.Gone
+	}
+	return nil
+}
+
+func (x *Roster) GetGoneReasons() []int32 {
+	if x != nil {
+		return x.GoneReasons
 	}
 	return nil
 }
@@ -730,6 +739,8 @@ type Order struct {
 	// Serialized livekit messages of the server API follow here as they are needed.
 	Mute          []byte `protobuf:"bytes,4,opt,name=mute,proto3" json:"mute,omitempty"` // livekit.MuteTrackRequest
 	Remove        bool   `protobuf:"varint,5,opt,name=remove,proto3" json:"remove,omitempty"`
+	Update        []byte `protobuf:"bytes,6,opt,name=update,proto3" json:"update,omitempty"`               // livekit.UpdateParticipantRequest
+	Subscriptions []byte `protobuf:"bytes,7,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"` // livekit.UpdateSubscriptionsRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,6 +808,20 @@ func (x *Order) GetRemove() bool {
 		return x.Remove
 	}
 	return false
+}
+
+func (x *Order) GetUpdate() []byte {
+	if x != nil {
+		return x.Update
+	}
+	return nil
+}
+
+func (x *Order) GetSubscriptions() []byte {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
 }
 
 type Bye struct {
@@ -923,11 +948,12 @@ const file_link_room_proto_rawDesc = "" +
 	"\fblob_request\x18\x19 \x01(\v2\x18.maille.link.BlobRequestH\x00R\vblobRequest\x12:\n" +
 	"\vblob_answer\x18\x1a \x01(\v2\x17.maille.link.BlobAnswerH\x00R\n" +
 	"blobAnswerB\x06\n" +
-	"\x04body\"e\n" +
+	"\x04body\"\x88\x01\n" +
 	"\x06Roster\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12-\n" +
 	"\amembers\x18\x02 \x03(\v2\x13.maille.link.MemberR\amembers\x12\x12\n" +
-	"\x04gone\x18\x03 \x03(\tR\x04gone\"\xbc\x01\n" +
+	"\x04gone\x18\x03 \x03(\tR\x04gone\x12!\n" +
+	"\fgone_reasons\x18\x04 \x03(\x05R\vgoneReasons\"\xbc\x01\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04info\x18\x01 \x01(\fR\x04info\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1b\n" +
@@ -957,13 +983,15 @@ const file_link_room_proto_rawDesc = "" +
 	"\x05Level\x12'\n" +
 	"\x0fparticipant_sid\x18\x01 \x01(\tR\x0eparticipantSid\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\x02R\x05level\x12\x16\n" +
-	"\x06active\x18\x03 \x01(\bR\x06active\"\xa7\x01\n" +
+	"\x06active\x18\x03 \x01(\bR\x06active\"\xe5\x01\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
 	"\x10superseded_by_ns\x18\x02 \x01(\x03R\x0esupersededByNs\x12,\n" +
 	"\x12superseded_by_node\x18\x03 \x01(\tR\x10supersededByNode\x12\x12\n" +
 	"\x04mute\x18\x04 \x01(\fR\x04mute\x12\x16\n" +
-	"\x06remove\x18\x05 \x01(\bR\x06remove\"\x05\n" +
+	"\x06remove\x18\x05 \x01(\bR\x06remove\x12\x16\n" +
+	"\x06update\x18\x06 \x01(\fR\x06update\x12$\n" +
+	"\rsubscriptions\x18\a \x01(\fR\rsubscriptions\"\x05\n" +
 	"\x03ByeB\x1aZ\x18maille/proto/link;linkpbb\x06proto3"
 
 var (

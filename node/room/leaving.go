@@ -1,0 +1,116 @@
+package room
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"maille/node/signal"
+	"maille/proto/livekit"
+)
+
+const (
+	// resumeWindow is how long a participant whose socket and media are both gone may
+	// come back and find its session (LiveKit's clients retry within it at least twice).
+	resumeWindow = 10 * time.Second
+	// failedWindow is how long one whose transport failed has to resume: it was told, so
+	// it knows (LiveKit's own time).
+	failedWindow = 5 * time.Second
+	// activeWithin is how long a participant has to get its media up after joining.
+	activeWithin = time.Minute
+)
+
+// remove ends a participant: the client is told, the room hears of it, media stops.
+func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
+	if p.gone {
+		return
+	}
+	p.gone = true
+	if reason != livekit.DisconnectReason_CLIENT_INITIATED {
+		p.write(leaveRequest(reason, action))
+	}
+	if p.conn != nil {
+		// In-session closes never use 1000: clients would not react to it.
+		p.conn.Close(signal.CloseSessionEnded, reason.String())
+		p.conn = nil
+	}
+	p.info.State = livekit.ParticipantInfo_DISCONNECTED
+	p.info.DisconnectReason = reason
+	for sid := range p.subs {
+		r.unsubscribe(p, sid)
+	}
+	for _, pub := range p.published {
+		r.retract(pub)
+	}
+	if r.local[p.identity] == p {
+		delete(r.local, p.identity)
+		r.announceGone(p)
+	}
+	if len(r.local) == 0 {
+		r.emptySince = r.env.Now()
+	}
+	pub, sub := p.pub, p.sub
+	p.work.finish(func() {
+		pub.Close()
+		sub.Close()
+	})
+	r.log.Info("participant left", "identity", p.identity, "sid", p.info.Sid, "reason", reason)
+}
+
+// leave tells a client that is not in the room to leave, as the first message.
+func leave(c signal.Conn, reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
+	_ = c.Write(leaveRequest(reason, action))
+	c.Close(signal.CloseSessionEnded, reason.String())
+}
+
+func leaveRequest(reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) *livekit.SignalResponse {
+	return &livekit.SignalResponse{Message: &livekit.SignalResponse_Leave{Leave: &livekit.LeaveRequest{
+		Reason: reason, Action: action, CanReconnect: action != livekit.LeaveRequest_DISCONNECT,
+	}}}
+}
+
+// dismiss ends a client's socket but not its participant, which is expected back.
+func (r *Room) dismiss(p *Participant, reason livekit.DisconnectReason) {
+	p.lostAt = r.env.Now()
+	if p.conn == nil {
+		return
+	}
+	p.write(leaveRequest(reason, livekit.LeaveRequest_RESUME))
+	p.conn.Close(signal.CloseInterrupted, reason.String())
+	p.conn = nil
+}
+
+// transportFailed asks a client whose media is lost to resume: it restarts ICE on a
+// new socket.
+func (r *Room) transportFailed(p *Participant) {
+	p.connected, p.failing = false, true
+	r.dismiss(p, livekit.DisconnectReason_CONNECTION_TIMEOUT)
+}
+
+// socketLost keeps the participant while its media flows.
+func (r *Room) socketLost(p *Participant, c signal.Conn) {
+	if p.conn != c {
+		return
+	}
+	p.conn = nil
+	p.lostAt = r.env.Now()
+	if !p.connected {
+		r.log.Debug("socket lost before media", "identity", p.identity)
+	}
+}
+
+// expire removes participants who never arrived, or are gone without a word.
+func (r *Room) expire() {
+	now := r.env.Now()
+	for _, p := range slices.Collect(maps.Values(r.local)) {
+		lost := now.Sub(p.lostAt)
+		switch {
+		case p.failing && p.conn == nil && lost > failedWindow:
+			r.remove(p, livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_DISCONNECT)
+		case p.conn == nil && !p.connected && lost > resumeWindow:
+			r.remove(p, livekit.DisconnectReason_SIGNAL_CLOSE, livekit.LeaveRequest_RECONNECT)
+		case !p.active() && now.Sub(p.since) > activeWithin:
+			r.remove(p, livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package room
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	linkpb "maille/proto/link"
+	"maille/proto/livekit"
+)
+
+// obey follows an order of another node about a participant of ours.
+func (r *Room) obey(o *linkpb.Order) {
+	p := r.local[o.Identity]
+	if p == nil {
+		return
+	}
+	switch {
+	case o.Remove:
+		r.remove(p, livekit.DisconnectReason_PARTICIPANT_REMOVED, livekit.LeaveRequest_DISCONNECT)
+	case len(o.Mute) > 0:
+		m := new(livekit.MuteTrackRequest)
+		if proto.Unmarshal(o.Mute, m) == nil && r.mute(p, m.Sid, m.Muted) {
+			p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Mute{Mute: m}})
+		}
+	case len(o.Update) > 0:
+		u := new(livekit.UpdateParticipantRequest)
+		if proto.Unmarshal(o.Update, u) == nil {
+			r.updateParticipant(p, u)
+		}
+	case len(o.Subscriptions) > 0:
+		u := new(livekit.UpdateSubscriptionsRequest)
+		if proto.Unmarshal(o.Subscriptions, u) == nil {
+			p.choose(&livekit.UpdateSubscription{TrackSids: u.TrackSids, Subscribe: u.Subscribe, ParticipantTracks: u.ParticipantTracks})
+			r.reconcile(p)
+		}
+	}
+}
+
+// Order has a participant's node do something about it, whichever node that is. It
+// reports whether anyone of that identity is in the room.
+func (r *Room) Order(o *linkpb.Order) (found bool) {
+	_ = r.call(func() {
+		m := r.roster.Get(o.Identity)
+		if m == nil {
+			return
+		}
+		if m.Node == r.env.Self() {
+			r.obey(o)
+			found = true
+			return
+		}
+		if peer := r.peers[m.Node]; peer != nil {
+			r.tell(peer, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Order{Order: o}})
+			found = true
+		}
+	})
+	return found
+}
+
+// updateParticipant does what the server API asks of a participant (LiveKit
+// UpdateParticipant): what is empty stays as it is.
+func (r *Room) updateParticipant(p *Participant, u *livekit.UpdateParticipantRequest) {
+	if !p.describe(u.Name, u.Metadata, u.Attributes) {
+		r.log.Warn("participant update refused: too long", "identity", p.identity)
+		return
+	}
+	if u.Permission != nil {
+		r.setPermission(p, u.Permission)
+	}
+	r.announce([]*Participant{p})
+	p.refreshToken()
+}

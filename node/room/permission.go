@@ -1,0 +1,122 @@
+package room
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"maille/proto/livekit"
+)
+
+// mayPublish reports whether p's permission lets it publish a source; no list of
+// sources means every one.
+func mayPublish(p *livekit.ParticipantPermission, source livekit.TrackSource) bool {
+	return p.CanPublish && (len(p.CanPublishSources) == 0 || slices.Contains(p.CanPublishSources, source))
+}
+
+// setPermission changes what a participant may do, while it is in the room. The caller
+// announces it. Tracks that it may not publish any more end at once: the client, who
+// is told, may be slow or unwilling.
+func (r *Room) setPermission(p *Participant, now *livekit.ParticipantPermission) {
+	p.info.Permission = proto.Clone(now).(*livekit.ParticipantPermission)
+	p.claims.Video.SetPermission(now)
+	for sid, pub := range p.published {
+		if !mayPublish(now, pub.info.Source) {
+			p.pub.Unpublish(sid)
+			delete(p.published, sid)
+			r.retract(pub)
+			p.tellUnpublished(string(sid))
+		}
+	}
+	for cid, pub := range p.pending {
+		if !mayPublish(now, pub.info.Source) {
+			delete(p.pending, cid)
+			p.tellUnpublished(pub.info.Sid)
+		}
+	}
+	r.reconcile(p)
+}
+
+func (p *Participant) tellUnpublished(sid string) {
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_TrackUnpublished{
+		TrackUnpublished: &livekit.TrackUnpublishedResponse{TrackSid: sid},
+	}})
+}
+
+// maxPermissions bounds the entries of a SubscriptionPermission: every node of the
+// room receives them.
+const maxPermissions = 1000
+
+// permit notes who may subscribe to p's tracks; nil means everyone.
+func (r *Room) permit(p *Participant, s *livekit.SubscriptionPermission) {
+	n := len(s.GetTrackPermissions())
+	for _, t := range s.GetTrackPermissions() {
+		n += len(t.GetTrackSids())
+	}
+	if n > maxPermissions {
+		r.log.Warn("subscription permission refused: too long", "identity", p.identity, "entries", n)
+		return
+	}
+	p.permission = s
+	r.restrict(p)
+	r.announce([]*Participant{p})
+}
+
+// restrict brings what links may carry of p's tracks in line with its permission, at
+// once: a far node learns of the change later than this one acts on it.
+func (r *Room) restrict(p *Participant) {
+	m := p.member()
+	r.mu.Lock()
+	for sid := range p.published {
+		if o, ok := r.origins[sid]; ok {
+			o.restricted = restricted(m)
+			r.origins[sid] = o
+		}
+	}
+	r.mu.Unlock()
+	if !restricted(m) {
+		return
+	}
+	for sid := range p.published {
+		for node := range r.peers {
+			if !r.entitled(node, m, string(sid)) {
+				r.env.Revoke(node, sid)
+			}
+		}
+	}
+}
+
+func restricted(m *Member) bool { return m.Permission != nil && !m.Permission.AllParticipants }
+
+// entitled reports whether a node may have a track: someone is permitted to it there,
+// or behind it. A node stands before those of its region, as their gateway, and before
+// those that no link reaches from here, on the way around a cut.
+func (r *Room) entitled(node string, m *Member, sid string) bool {
+	if !restricted(m) {
+		return true
+	}
+	region := r.env.RegionOf(node)
+	return slices.ContainsFunc(r.roster.Members(), func(viewer *Member) bool {
+		behind := viewer.Node == node || r.env.RegionOf(viewer.Node) == region ||
+			viewer.Node != r.env.Self() && !r.env.Linked(viewer.Node)
+		return behind && viewer.Info.GetPermission().GetCanSubscribe() && permits(m, viewer.Info, sid)
+	})
+}
+
+// tellAllowed tells a subscriber when a track that it wants is denied it, and when it
+// is allowed again.
+func (p *Participant) tellAllowed(m *Member, sid string, allowed bool) {
+	if p.denied[sid] == !allowed {
+		return
+	}
+	if allowed {
+		delete(p.denied, sid)
+	} else {
+		p.denied[sid] = true
+	}
+	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscriptionPermissionUpdate{
+		SubscriptionPermissionUpdate: &livekit.SubscriptionPermissionUpdate{
+			ParticipantSid: m.Info.Sid, TrackSid: sid, Allowed: allowed,
+		},
+	}})
+}
