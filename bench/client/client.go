@@ -255,6 +255,11 @@ func (c *Client) Err() error {
 	return c.err
 }
 
+// Publisher and Subscriber are the connections, for tests that do with them what no
+// honest client does.
+func (c *Client) Publisher() *webrtc.PeerConnection  { return c.pub }
+func (c *Client) Subscriber() *webrtc.PeerConnection { return c.sub }
+
 // Left is closed when the server ended the session.
 func (c *Client) Left() <-chan struct{} { return c.left }
 

@@ -65,7 +65,7 @@ func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*P
 	if err := p.add(ctx, &livekit.AddTrackRequest{
 		Cid: cid, Type: livekit.TrackType_VIDEO, Source: livekit.TrackSource_CAMERA, Layers: layers,
 		Width: 1280, Height: 720, SimulcastCodecs: []*livekit.SimulcastCodec{{Codec: "vp8", Cid: cid}},
-	}); err != nil {
+	}, p.tracks[0]); err != nil {
 		return nil, err
 	}
 	p.start(func(i int) { p.video(i, time.Second/time.Duration(fps), size) })
@@ -85,7 +85,7 @@ func (c *Client) PublishAudio(ctx context.Context, level uint8) (*Published, err
 	p.tracks = append(p.tracks, t)
 	if err := p.add(ctx, &livekit.AddTrackRequest{
 		Cid: cid, Type: livekit.TrackType_AUDIO, Source: livekit.TrackSource_MICROPHONE,
-	}); err != nil {
+	}, t); err != nil {
 		return nil, err
 	}
 	p.start(func(int) { p.audio() })
@@ -95,7 +95,17 @@ func (c *Client) PublishAudio(ctx context.Context, level uint8) (*Published, err
 // SetLevel changes the level of audio, in -dBov (0 loudest, 127 silence).
 func (p *Published) SetLevel(level uint8) { p.level.Store(uint32(level)) }
 
-func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest) error {
+// PublishTrack announces and negotiates any track at all. What it sends is its own
+// affair.
+func (c *Client) PublishTrack(ctx context.Context, t webrtc.TrackLocal, req *livekit.AddTrackRequest) (*livekit.TrackInfo, error) {
+	p := &Published{c: c}
+	if err := p.add(ctx, req, t); err != nil {
+		return nil, err
+	}
+	return p.Info, nil
+}
+
+func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest, first webrtc.TrackLocal) error {
 	reply := make(chan *livekit.TrackInfo, 1)
 	p.c.mu.Lock()
 	p.c.published[req.Cid] = reply
@@ -111,10 +121,10 @@ func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest) error
 		return fmt.Errorf("client: add track: %w", ctx.Err())
 	}
 	var err error
-	if p.sender, err = p.c.pub.AddTrack(p.tracks[0]); err != nil {
+	if p.sender, err = p.c.pub.AddTrack(first); err != nil {
 		return err
 	}
-	for _, t := range p.tracks[1:] {
+	for _, t := range p.tracks[min(1, len(p.tracks)):] {
 		if err := p.sender.AddEncoding(t); err != nil {
 			return err
 		}
@@ -198,6 +208,8 @@ type Received struct {
 	Corrupt atomic.Uint64
 	// Disorder counts VP8 picture ids that do not match their packets' numbers.
 	Disorder atomic.Uint64
+	// Longest is the longest time between two packets so far, ns; it may be set back.
+	Longest atomic.Int64
 }
 
 func (c *Client) onTrack(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
@@ -216,10 +228,17 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 	var picture int
 	var newest uint16
 	seen := false
+	var came time.Time
 	for {
 		p, _, err := t.ReadRTP()
 		if err != nil {
 			return
+		}
+		if now := time.Now(); came.IsZero() {
+			came = now
+		} else {
+			r.Longest.Store(max(r.Longest.Load(), int64(now.Sub(came))))
+			came = now
 		}
 		if len(p.Payload) == 0 {
 			continue

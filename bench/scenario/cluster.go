@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,10 +212,7 @@ func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Cla
 	m := c.Nodes[entry]
 	n := c.clients.Add(1)
 	host := c.Net.Host(fmt.Sprintf("client-%d", n), m.Region, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
-	token, err := auth.Mint(apiKey, apiSecret, claims, time.Hour)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	token := c.Token(claims)
 	url := fmt.Sprintf("ws://%s:7880", m.Host.IP())
 	if hint != "" {
 		url += "?region=" + hint
@@ -266,6 +266,34 @@ func (c *Cluster) setState(ctx context.Context, nodes []*Member, s view.State) {
 
 // pass lets virtual time pass.
 func pass(d time.Duration) { <-time.After(d) }
+
+// Metrics scrapes a node: values by name and labels.
+func (c *Cluster) Metrics(name string) map[string]float64 {
+	c.t.Helper()
+	w := httptest.NewRecorder()
+	c.Nodes[name].Node.Metrics().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	out := make(map[string]float64)
+	for line := range strings.Lines(w.Body.String()) {
+		i := strings.LastIndexByte(line, ' ')
+		if v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64); err == nil && line[0] != '#' {
+			out[line[:i]] = v
+		}
+	}
+	return out
+}
+
+// Token signs claims with the cluster's key.
+func (c *Cluster) Token(claims *auth.Claims) string {
+	c.t.Helper()
+	token, err := auth.Mint(apiKey, apiSecret, claims, time.Hour)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return token
+}
+
+// Key is what tokens of the cluster are signed with.
+func (c *Cluster) Key() (key, secret string) { return apiKey, apiSecret }
 
 // Show asks a node for its view of a room, as operators do.
 func (c *Cluster) Show(ctx context.Context, name, room string) *adminpb.RoomShowResponse {

@@ -2,9 +2,6 @@ package scenario
 
 import (
 	"context"
-	"net/http"
-	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,20 +11,7 @@ import (
 	adminpb "maille/proto/admin"
 )
 
-// read scrapes a node: values by name and labels.
-func (c *Cluster) read(name string) map[string]float64 {
-	c.t.Helper()
-	w := httptest.NewRecorder()
-	c.Nodes[name].Node.Metrics().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	out := make(map[string]float64)
-	for line := range strings.Lines(w.Body.String()) {
-		i := strings.LastIndexByte(line, ' ')
-		if v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64); err == nil && line[0] != '#' {
-			out[line[:i]] = v
-		}
-	}
-	return out
-}
+func (c *Cluster) read(name string) map[string]float64 { return c.Metrics(name) }
 
 // What crosses a lossy link is seen by operators at both ends, and no counter goes back
 // when those it counted for leave.

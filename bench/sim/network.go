@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -127,6 +128,25 @@ func (n *Network) Drop(f func(from, to netip.AddrPort, payload []byte) bool) {
 	n.mu.Lock()
 	n.drop = f
 	n.mu.Unlock()
+}
+
+// Inject sends a datagram to an address as if from were its sender, which need not be:
+// anybody can write anything into the source of a packet. It leaves from the host that
+// is named.
+func (n *Network) Inject(host string, from, to netip.AddrPort, payload []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.host(host)
+	far := h.find(to.Addr())
+	if far == nil || n.closed {
+		return
+	}
+	l := n.link(h, far)
+	l.stats.Sent++
+	l.stats.SentBytes += uint64(len(payload))
+	if at, ok := l.carry(n.now(), len(payload)+overheadIPv4); ok {
+		n.schedule(at, newDatagram(l, net.UDPAddrFromAddrPort(from), to, payload))
+	}
 }
 
 // Close ends the delivery loop and every socket, and waits for the loop.

@@ -108,7 +108,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	s, n := newSocket(cfg.UDP), newHostNet(e.hosts)
 	e.port = s.port()
-	e.udp = newMux(s, e.hosts, n)
+	e.udp = newMux(s, e.hosts, n, e.refused)
 	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log, e.refused}}
 	settings.SetNet(n)
 	settings.SetICEUDPMux(e.udp)

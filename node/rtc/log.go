@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/pion/logging"
@@ -29,15 +30,32 @@ type scoped struct {
 	scope   string
 }
 
+// Scopes whose loggers are counted. The first two are pion's names.
+const (
+	scopeICE  = "ice"
+	scopeSRTP = "srtp"
+	scopeMux  = "mux"
+)
+
+// muxRefusals are what the UDP mux says of STUN that names nobody here.
+var muxRefusals = []string{"Failed to handle decode ICE from %s: %v", "No Username attribute in STUN message from %s"}
+
 func (s scoped) Trace(string)          {}
-func (s scoped) Tracef(string, ...any) {}
 func (s scoped) Debug(string)          {}
 func (s scoped) Debugf(string, ...any) {}
 func (s scoped) Infof(string, ...any)  {}
 
+// Tracef hears of what comes to the media port from an unknown address and is no check
+// of anybody here.
+func (s scoped) Tracef(f string, _ ...any) {
+	if s.scope == scopeMux && strings.HasPrefix(f, "Dropping packet") {
+		s.refused.Add(guard.Address)
+	}
+}
+
 // Info hears of every packet that SRTP does not take: forged, damaged or replayed.
 func (s scoped) Info(string) {
-	if s.scope == "srtp" {
+	if s.scope == scopeSRTP {
 		s.refused.Add(guard.Packet)
 	}
 }
@@ -50,7 +68,7 @@ func (s scoped) Warn(m string) { s.put("warn", m) }
 func (s scoped) Warnf(f string, a ...any) {
 	// ICE discards checks without the session's password, and all else that comes from
 	// where none came with it.
-	if s.scope == "ice" && strings.HasPrefix(f, "Discard") {
+	if s.scope == scopeICE && strings.HasPrefix(f, "Discard") || s.scope == scopeMux && slices.Contains(muxRefusals, f) {
 		s.refused.Add(guard.Address)
 	}
 	s.putf("warn", f, a)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v4"
+
+	"maille/node/guard"
 )
 
 // socket is the media socket as ICE sees it: reads and writes by netip.AddrPort, so
@@ -65,8 +67,8 @@ type mux struct {
 
 func (m *mux) GetListenAddresses() []net.Addr { return m.locals }
 
-func newMux(s *socket, hosts []net.IP, n transport.Net) *mux {
-	m := &mux{UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{log: discard}, Net: n})}
+func newMux(s *socket, hosts []net.IP, n transport.Net, refused *guard.Counts) *mux {
+	m := &mux{UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{log: discard, refused: refused, scope: scopeMux}, Net: n})}
 	var v4, v6 bool
 	for _, ip := range hosts {
 		is4 := ip.To4() != nil
