@@ -30,14 +30,38 @@ func (r *Room) admit(p *Participant, c signal.Conn) bool {
 	p.write(r.joinResponse(p))
 	p.refreshToken()
 	r.announce([]*Participant{p})
+	r.guard(p, func() { r.early(p) })
 	r.reconcile(p)
+	r.open(p)
+	r.log.Info("participant joined", "identity", p.identity, "sid", p.info.Sid)
+	return true
+}
+
+// early does what the client asked for together with its join.
+func (r *Room) early(p *Participant) {
+	if s := p.join.SyncState; s != nil {
+		p.restore(s)
+	}
+	for _, req := range p.join.Tracks {
+		r.addTrack(p, req)
+	}
+}
+
+// open starts the first exchange of descriptions: with this node's offer or, on a single
+// connection, with the client's, which may have come with its join.
+func (r *Room) open(p *Participant) {
+	offer := p.join.Offer
 	p.work.do(func() {
+		if p.single() {
+			if offer != nil {
+				p.offered(offer)
+			}
+			return
+		}
 		if err := p.sub.Negotiate(); err != nil {
 			r.log.Warn("first offer", "identity", p.identity, "err", err)
 		}
 	})
-	r.log.Info("participant joined", "identity", p.identity, "sid", p.info.Sid)
-	return true
 }
 
 // full reports whether max_participants keeps a newcomer out. Agents, recorders and
@@ -75,7 +99,7 @@ func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
 	return &livekit.SignalResponse{Message: &livekit.SignalResponse_Join{Join: &livekit.JoinResponse{
 		Room: r.info(), Participant: p.member().Info, OtherParticipants: r.others(p),
 		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
-		SubscriberPrimary: true, PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
+		SubscriberPrimary: !p.single(), PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
 		IceServers: r.env.ICEServers(), ClientConfiguration: clientConfiguration(p.join.Client),
 		EnabledPublishCodecs: enabledCodecs, FastPublish: p.info.Permission.CanPublish,
 	}}}

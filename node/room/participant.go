@@ -27,6 +27,7 @@ type Participant struct {
 	join     *signal.Join
 	claims   *auth.Claims
 
+	// pub and sub are one and the same for a client with a single connection.
 	pub, sub *rtc.Peer
 	work     *tasks
 
@@ -65,6 +66,7 @@ type Participant struct {
 func (p *Participant) active() bool         { return !p.gone && p.info.State == livekit.ParticipantInfo_ACTIVE }
 func (p *Participant) canPublishData() bool { return p.info.Permission.CanPublishData }
 func (p *Participant) hidden() bool         { return p.info.Permission.Hidden }
+func (p *Participant) single() bool         { return p.pub == p.sub }
 func (p *Participant) wait()                { <-p.work.done }
 
 func newParticipant(r *Room, j *signal.Join) *Participant {

@@ -26,7 +26,7 @@ func (s *Session) resume(ctx context.Context, c signal.Conn) error {
 // when the session it asks for is not here.
 func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	p := r.local[j.Identity]
-	if p == nil || p.gone || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
+	if p == nil || p.gone || p.single() != j.SinglePC || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
 		return nil
 	}
 	if p.conn != nil {
@@ -38,13 +38,25 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 		return p
 	}
 	r.welcomeBack(p)
-	p.work.do(func() {
-		if err := p.sub.Restart(); err != nil {
-			r.log.Debug("restart offer", "identity", p.identity, "err", err)
-		}
-	})
+	r.restart(p)
 	p.interrupted(cutAfter)
 	return p
+}
+
+// restart offers new transport addresses. On a single connection that is the client's
+// part, and may have come with its join.
+func (r *Room) restart(p *Participant) {
+	offer := p.join.Offer
+	p.work.do(func() {
+		switch {
+		case !p.single():
+			if err := p.sub.Restart(); err != nil {
+				r.log.Debug("restart offer", "identity", p.identity, "err", err)
+			}
+		case offer != nil:
+			p.offered(offer)
+		}
+	})
 }
 
 // welcomeBack tells a resumed client what it needs and what it missed, in the order

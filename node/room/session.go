@@ -70,6 +70,15 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 func (r *Room) newPeers(j *signal.Join) (*Participant, error) {
 	p := newParticipant(r, j)
 	var err error
+	if j.SinglePC {
+		p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Duplex, Name: p.identity})
+		if err != nil {
+			p.work.finish(func() {})
+			return nil, fmt.Errorf("room: connection: %w", err)
+		}
+		p.sub = p.pub
+		return p, nil
+	}
 	if p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Uplink, Name: p.identity}); err != nil {
 		p.work.finish(func() {})
 		return nil, fmt.Errorf("room: publisher connection: %w", err)

@@ -38,6 +38,14 @@ func (t *transport) Offer(sdp string, id uint32) {
 	})
 }
 
+func (t *transport) Sections(audio, video uint32) {
+	t.post(func(_ *Room, p *Participant) {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_MediaSectionsRequirement{
+			MediaSectionsRequirement: &livekit.MediaSectionsRequirement{NumAudios: audio, NumVideos: video},
+		}})
+	})
+}
+
 func (t *transport) State(s rtc.State, why error) {
 	t.post(func(r *Room, p *Participant) { r.transportState(p, t.target, s, why) })
 }
@@ -61,18 +69,17 @@ func (t *transport) Data(ch rtc.Channel, payload []byte) {
 	t.post(func(r *Room, p *Participant) { r.guard(p, func() { r.publishData(p, ch == rtc.Reliable, payload) }) })
 }
 
-// offered answers a publisher offer.
+// offered answers a client's offer.
 func (p *Participant) offered(d *livekit.SessionDescription) {
 	answer, err := p.pub.SetOffer(d.GetSdp(), d.GetId())
 	if err != nil {
 		p.negotiationFailed(err)
 		return
 	}
-	p.room.post(func() {
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Answer{Answer: &livekit.SessionDescription{
-			Type: "answer", Sdp: answer, Id: d.GetId(), MidToTrackId: mids(p.pub),
-		}}})
-	})
+	reply := &livekit.SignalResponse{Message: &livekit.SignalResponse_Answer{Answer: &livekit.SessionDescription{
+		Type: "answer", Sdp: answer, Id: d.GetId(), MidToTrackId: mids(p.pub),
+	}}}
+	p.room.post(func() { p.write(reply) })
 }
 
 // negotiationFailed asks the client to start over: its view and ours no longer match.
@@ -84,7 +91,7 @@ func (p *Participant) negotiationFailed(err error) {
 }
 
 func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc.State, why error) {
-	primary := target == livekit.SignalTarget_SUBSCRIBER
+	primary := target == livekit.SignalTarget_SUBSCRIBER || p.single()
 	switch s {
 	case rtc.Connected:
 		if !primary {

@@ -17,14 +17,23 @@ const (
 	// Downlink is the subscriber connection: the node offers and sends. It also carries
 	// data towards the client.
 	Downlink
+	// Duplex is the single connection of newer clients: the client offers, and both send.
+	// The node sends in sections that the client offers to receive in.
+	Duplex
 )
 
+var roleNames = [...]string{"publisher", "subscriber", "single"}
+
 func (r Role) String() string {
-	if r == Uplink {
-		return "publisher"
+	if int(r) < len(roleNames) {
+		return roleNames[r]
 	}
-	return "subscriber"
+	return "invalid"
 }
+
+// receives and sends tell which way media flows, as seen by the node.
+func (r Role) receives() bool { return r != Downlink }
+func (r Role) sends() bool    { return r != Uplink }
 
 // State is how far a Peer's transport has come.
 type State uint8
@@ -83,6 +92,9 @@ type Handler interface {
 	// Offer hands the subscriber's next offer to send; the answer comes back through
 	// SetAnswer with the same id. Peer.Mids has the complete mid map of the moment.
 	Offer(sdp string, id uint32)
+	// Sections asks the client of a Duplex peer for its next offer, with so many more
+	// sections to receive in; it may be none (LiveKit's MediaSectionsRequirement).
+	Sections(audio, video uint32)
 	// State tells of a new transport state; why is set for Failed and for a Closed that
 	// the caller did not ask for.
 	State(s State, why error)

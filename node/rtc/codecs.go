@@ -51,10 +51,7 @@ var codecs = []format{
 
 // in says whether the format is negotiated in a role.
 func (c format) in(r Role) bool {
-	if r == Uplink {
-		return c.up
-	}
-	return c.down
+	return c.up && r.receives() || c.down && r.sends()
 }
 
 // isCommon tells of a mime type whether every client decodes it.
@@ -98,6 +95,10 @@ var extensions = map[Role]map[relay.Kind][]string{
 		relay.Audio: {uriCaptureTime},
 		relay.Video: {uriTransportCC, uriDescriptor, uriCaptureTime},
 	},
+	Duplex: {
+		relay.Audio: {uriMid, uriRid, uriLevel, uriTransportCC, uriCaptureTime},
+		relay.Video: {uriMid, uriRid, uriRepairedRid, uriTransportCC, uriDescriptor, uriCaptureTime},
+	},
 }
 
 func pionKind(k relay.Kind) webrtc.RTPCodecType {
@@ -110,7 +111,7 @@ func pionKind(k relay.Kind) webrtc.RTPCodecType {
 // feedback is what RTCP feedback a codec of this kind is offered with.
 func feedback(k relay.Kind, r Role) []webrtc.RTCPFeedback {
 	fb := []webrtc.RTCPFeedback{{Type: webrtc.TypeRTCPFBNACK}}
-	if k == relay.Video || r == Uplink {
+	if k == relay.Video || r.receives() {
 		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC})
 	}
 	if k == relay.Video {
@@ -193,13 +194,16 @@ func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 			}
 		}
 	}
-	dir := webrtc.RTPTransceiverDirectionRecvonly
-	if r == Downlink {
-		dir = webrtc.RTPTransceiverDirectionSendonly
+	var dirs []webrtc.RTPTransceiverDirection
+	if r.receives() {
+		dirs = append(dirs, webrtc.RTPTransceiverDirectionRecvonly)
+	}
+	if r.sends() {
+		dirs = append(dirs, webrtc.RTPTransceiverDirectionSendonly)
 	}
 	for kind, uris := range extensions[r] {
 		for _, uri := range uris {
-			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, pionKind(kind), dir); err != nil {
+			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, pionKind(kind), dirs...); err != nil {
 				return nil, err
 			}
 		}

@@ -80,13 +80,19 @@ func (p *Peer) sendOn(ch Channel, dc *webrtc.DataChannel) {
 	dc.OnBufferedAmountLow(p.data.ready)
 }
 
+func (d *dataChannels) has(ch Channel) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out[ch] != nil
+}
+
 // SendData sends one message to the client and never blocks; it does not keep b, but
 // for a reliable message, which must not change any more. A congested channel drops its
 // oldest lossy messages, one not yet open all of them, counted. Reliable ones wait;
 // beyond maxReliableBacklog the peer is closed with ErrSlowReader.
 func (p *Peer) SendData(ch Channel, b []byte) error {
 	switch {
-	case p.role != Downlink || ch >= numChannels:
+	case !p.role.sends() || ch >= numChannels:
 		return ErrRole
 	case len(b) > maxMessage:
 		return limit("message bytes", len(b), maxMessage)

@@ -38,16 +38,21 @@ type dataIn struct {
 }
 
 // clientChannel takes a channel that the client opened. Labels that mean nothing here
-// stay open and unread, as clients expect.
+// stay open and unread, as clients expect. On a Duplex peer the first channel of each
+// label carries the node's messages too.
 func (p *Peer) clientChannel(dc *webrtc.DataChannel) {
 	if n := int(p.data.opened.Add(1)); n > maxClientChannels {
 		p.shut(limit("data channels", n, maxClientChannels))
 		return
 	}
 	for ch := range numChannels {
-		if dc.Label() == ch.String() {
-			p.listen(ch, dc)
+		if dc.Label() != ch.String() {
+			continue
 		}
+		if p.role == Duplex && !p.data.has(ch) {
+			p.sendOn(ch, dc)
+		}
+		p.listen(ch, dc)
 	}
 }
 

@@ -126,13 +126,13 @@ func NewEngine(cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.closeSockets())
 	}
 	e.terms = make(map[Role]apiTerms)
-	for _, r := range []Role{Uplink, Downlink} {
+	for _, r := range []Role{Uplink, Downlink, Duplex} {
 		m, err := mediaEngine(r)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("rtc: codec table: %w", err), e.closeSockets())
 		}
 		reg := &interceptor.Registry{}
-		if r == Uplink {
+		if r.receives() {
 			receiving(e, reg)
 		}
 		e.terms[r] = apiTerms{m, reg, settings}

@@ -8,6 +8,7 @@ import (
 
 // RTCP packet types and formats (RFC 3550, 4585, 5104).
 const (
+	typeSenderReport   = 200
 	typeReceiverReport = 201
 	typeTransport      = 205
 	typePayload        = 206
@@ -50,6 +51,8 @@ func (a *asked) read(b []byte, ssrc uint32) {
 		}
 		p, count := b[:size], b[0]&0x1f
 		switch b[1] {
+		case typeSenderReport: // of a client that sends on the same connection
+			a.reports(p[min(28, size):], int(count), ssrc)
 		case typeReceiverReport:
 			a.reports(p[8:], int(count), ssrc)
 		case typeTransport:

@@ -36,11 +36,26 @@ func TestAskedReads(t *testing.T) {
 	}
 }
 
+// A client that sends on the connection it receives on reports in its sender reports.
+func TestAskedReadsSenderReports(t *testing.T) {
+	b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.SenderReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 7, FractionLost: 64, LastSenderReport: 5, Delay: 6}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a asked
+	a.read(b, 7)
+	if d := cmp.Diff(asked{lsr: 5, delay: 6, report: &Heard{Fraction: 64}}, a, cmp.AllowUnexported(asked{})); d != "" {
+		t.Error(d)
+	}
+}
+
 func FuzzAsked(f *testing.F) {
 	b, _ := rtcp.Marshal([]rtcp.Packet{
 		&rtcp.PictureLossIndication{MediaSSRC: 7},
 		&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: 7}}},
+		&rtcp.SenderReport{Reports: []rtcp.ReceptionReport{{SSRC: 7}}},
 	})
+	f.Add([]byte{0x81, 200, 0, 1, 0, 0, 0, 0}, uint32(0))
 	f.Add(b, uint32(7))
 	f.Add([]byte{0x81, 205, 0xff, 0xff, 0, 0, 0, 0}, uint32(0))
 	f.Fuzz(func(t *testing.T, b []byte, ssrc uint32) {

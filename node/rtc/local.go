@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/pion/webrtc/v4"
+
+	"maille/relay"
 )
 
 // local is a Subscriber as pion sees it: a webrtc.TrackLocal.
@@ -39,6 +41,9 @@ func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	}
 	for _, e := range c.HeaderExtensions() {
 		setExtension(&b.ids, e.URI, uint8(e.ID))
+	}
+	if s.down.Kind == relay.Audio {
+		b.ids.TransportCC = 0 // see extensions; a Duplex peer has it for what it receives
 	}
 	if !b.usable {
 		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)

@@ -34,12 +34,14 @@ type downlink struct {
 	answered chan struct{}
 	idle     map[relay.Kind]int // transceivers that can be used again
 	leaving  map[relay.Kind]int // those whose removal is being negotiated
+	ask      asking             // of a Duplex peer
 }
 
 func (d *downlink) init() {
 	d.subs = make(map[relay.TrackID]*Subscriber)
 	d.kick, d.answered = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.idle, d.leaving = make(map[relay.Kind]int), make(map[relay.Kind]int)
+	d.ask.init()
 }
 
 // schedule asks for an offer; the caller holds mu.
@@ -79,7 +81,7 @@ func (p *Peer) Restart() error {
 // Subscribe sends a track to the client after the next offer and answer. The
 // subscription ends with Unsubscribe, the track's end or the peer's.
 func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
-	if p.role != Downlink {
+	if !p.role.sends() {
 		return nil, ErrRole
 	}
 	prefer, ok := preferring(d.Kind, sentAs(d.Mime))
@@ -99,7 +101,11 @@ func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
 	}
 	s := newSubscriber(p, d, t)
 	p.down.subs[d.Sid] = s
-	p.down.changes = append(p.down.changes, func() { p.attach(s, prefer) })
+	if p.role == Duplex {
+		p.down.ask.homeless = append(p.down.ask.homeless, s)
+	} else {
+		p.down.changes = append(p.down.changes, func() { p.attach(s, prefer) })
+	}
 	p.schedule()
 	return s, nil
 }
@@ -110,7 +116,11 @@ func (p *Peer) Unsubscribe(sid relay.TrackID) {
 	p.mu.Lock()
 	s := p.down.subs[sid]
 	delete(p.down.subs, sid)
-	if s != nil {
+	switch {
+	case s == nil:
+	case p.role == Duplex:
+		p.leave(s)
+	default:
 		p.down.changes = append(p.down.changes, func() { p.detach(s) })
 		p.schedule()
 	}
@@ -274,7 +284,7 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 	if p.role != Downlink {
 		return ErrRole
 	}
-	in, err := checkSDP(text, false)
+	in, err := checkSDP(text, answerBounds)
 	if err != nil {
 		p.refuse(guard.Description)
 		return err

@@ -24,7 +24,7 @@ type Options struct {
 }
 
 // Peer is the node's end of one PeerConnection with a client. In the two-connection
-// form of the protocol each client has one of either role.
+// form of the protocol each client has an Uplink and a Downlink, else a Duplex.
 type Peer struct {
 	engine *Engine
 	role   Role
@@ -52,8 +52,8 @@ type Peer struct {
 	data       dataChannels
 }
 
-// NewPeer makes a peer that waits for the client's offer (Uplink) or for something to
-// offer (Downlink). h is called until State(Closed).
+// NewPeer makes a peer that waits for the client's offer (Uplink, Duplex) or for
+// something to offer (Downlink). h is called until State(Closed).
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
 		engine: e, role: o.Role, h: h,
@@ -90,9 +90,15 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p.loops.Go(p.sendFeedback)
 	if o.Role == Downlink {
 		p.loops.Go(p.negotiate)
+	}
+	if o.Role == Duplex {
+		p.loops.Go(p.askSections)
+	}
+	if o.Role.sends() {
 		p.loops.Go(p.report)
 		p.loops.Go(p.sendWaiting)
-	} else {
+	}
+	if o.Role.receives() {
 		p.loops.Go(p.askMissing)
 	}
 	return p, nil

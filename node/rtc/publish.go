@@ -67,7 +67,7 @@ func (u *uplink) init() {
 // Expect announces a track that the client was told it may publish. If its m-line is
 // already there, it is published at once.
 func (p *Peer) Expect(e Expect) error {
-	if p.role != Uplink {
+	if !p.role.receives() {
 		return ErrRole
 	}
 	p.mu.Lock()
@@ -85,10 +85,10 @@ func (p *Peer) Expect(e Expect) error {
 // error of kind ErrRefused or ErrLimit means that the offer is unacceptable and
 // changed nothing in the tracks.
 func (p *Peer) SetOffer(text string, id uint32) (string, error) {
-	if p.role != Uplink {
+	if !p.role.receives() {
 		return "", ErrRole
 	}
-	in, err := checkSDP(text, true)
+	in, err := checkSDP(text, p.nextBounds())
 	if err != nil {
 		p.refuse(guard.Description)
 		return "", err
@@ -107,19 +107,30 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 		return "", fmt.Errorf("offer %d: %w", id, err)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.candidates = 0
 	p.adopt(in, agreed(out))
-	return p.audioTerms(out), nil
+	out = p.audioTerms(out)
+	p.mu.Unlock()
+	if p.role == Duplex {
+		p.exchanged(in)
+		p.startReady()
+	}
+	return out, nil
 }
 
 // exchange has pion answer an offer; the caller holds nego. pion may tell of its
 // streams before exchange returns.
 func (p *Peer) exchange(in *checked) (string, error) {
+	if p.role == Duplex {
+		p.vacate()
+	}
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.text}); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	p.chooseCodecs(in)
+	if p.role == Duplex {
+		p.place(in)
+	}
 	answer, err := p.pc.CreateAnswer(nil)
 	if err != nil {
 		return "", fmt.Errorf("%w: answer: %w", ErrRefused, err)
@@ -133,7 +144,11 @@ func (p *Peer) exchange(in *checked) (string, error) {
 	case <-p.done:
 		return "", ErrClosed
 	}
-	return p.engine.addHosts(p.pc.LocalDescription().SDP), nil
+	out := p.engine.addHosts(p.pc.LocalDescription().SDP)
+	if p.role == Duplex {
+		out = quiet(out)
+	}
+	return out, nil
 }
 
 // restarted bounds the client's ICE restarts: each builds new candidates and forgets

@@ -92,7 +92,7 @@ func TestStreamBeforeItsSection(t *testing.T) {
 				w.check(err)
 				w.check(u.pc.SetLocalDescription(offer))
 
-				in, err := checkSDP(offer.SDP, true)
+				in, err := checkSDP(offer.SDP, offerBounds)
 				w.check(err)
 				u.peer.nego.Lock()
 				answer, err := u.peer.exchange(in)

@@ -30,6 +30,30 @@ const (
 	maxCredentials = 256 // bytes of an ICE ufrag or password (RFC 8839 section 5.4)
 )
 
+// bounds of one description.
+type bounds struct {
+	bytes, sections int
+	sending         int // sections that the client sends in
+}
+
+var (
+	answerBounds = bounds{bytes: maxAnswerBytes, sections: maxSections, sending: maxSections}
+	offerBounds  = bounds{bytes: maxOfferBytes, sections: maxOfferSections, sending: maxOfferSections}
+)
+
+// nextBounds are those of the client's next offer. A Duplex peer takes as many sections
+// more as it asked for.
+func (p *Peer) nextBounds() bounds {
+	b := offerBounds
+	if p.role == Duplex {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		b.sections = min(b.sections+p.down.ask.granted, maxSections)
+		b.bytes = maxAnswerBytes
+	}
+	return b
+}
+
 // section is one m-line of a client's SDP.
 type section struct {
 	kind    string // "audio", "video", "application"
@@ -37,6 +61,7 @@ type section struct {
 	trackID string // from msid; empty when the section has none
 	rids    []string
 	sends   bool // the client sends media in it
+	takes   bool // the client receives media in it
 }
 
 // checked is a client's SDP that may be given to pion.
@@ -57,15 +82,11 @@ func limit(what string, got, most int) error {
 // checkSDP bounds a client's SDP and takes out what this node does not act on:
 // candidates (as ICE-lite it answers whoever proves the password, and calls nobody)
 // and the paused marks of simulcast rids.
-func checkSDP(text string, offer bool) (*checked, error) {
-	bytes, sections := maxAnswerBytes, maxSections
-	if offer {
-		bytes, sections = maxOfferBytes, maxOfferSections
+func checkSDP(text string, most bounds) (*checked, error) {
+	if len(text) > most.bytes {
+		return nil, limit("SDP bytes", len(text), most.bytes)
 	}
-	if len(text) > bytes {
-		return nil, limit("SDP bytes", len(text), bytes)
-	}
-	c := &checker{sections: sections}
+	c := &checker{most: most}
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if line == "" {
@@ -83,11 +104,11 @@ func checkSDP(text string, offer bool) (*checked, error) {
 
 type checker struct {
 	out          strings.Builder
-	sections     int
+	most         bounds
 	got          []section
 	sectionBytes int
 	sources      int
-	rejected     bool   // the section's port is 0
+	rejected     bool   // the section's port is 0, and not because it is bundled (RFC 8843)
 	direction    string // the section's, or the session's default
 	session      string
 	ufrag        string
@@ -130,8 +151,8 @@ func (c *checker) line(line string) error {
 
 func (c *checker) open(line string) error {
 	c.shut()
-	if len(c.got) == c.sections {
-		return limit("SDP sections", len(c.got)+1, c.sections)
+	if len(c.got) == c.most.sections {
+		return limit("SDP sections", len(c.got)+1, c.most.sections)
 	}
 	f := strings.Fields(line[2:])
 	if len(f) < 4 {
@@ -156,8 +177,12 @@ func (c *checker) shut() {
 		return
 	}
 	s := &c.got[len(c.got)-1]
-	s.sends = !c.rejected && s.kind != "application" &&
-		(c.direction == "" || c.direction == "sendrecv" || c.direction == "sendonly")
+	if c.rejected || s.kind == "application" {
+		return
+	}
+	both := c.direction == "" || c.direction == "sendrecv"
+	s.sends = both || c.direction == "sendonly"
+	s.takes = both || c.direction == "recvonly"
 }
 
 // attribute returns the line to keep, empty to drop it.
@@ -186,6 +211,8 @@ func (c *checker) attribute(line string) (string, error) {
 			c.session = key
 		}
 		c.direction = key
+	case "bundle-only":
+		c.rejected = false
 	case "mid":
 		if s != nil {
 			s.mid = value
@@ -260,11 +287,18 @@ func (c *checker) end() error {
 		return refuse("SDP without fingerprint")
 	}
 	mids := make(map[string]bool, len(c.got))
+	sending := 0
 	for _, s := range c.got {
+		if s.sends {
+			sending++
+		}
 		if s.mid == "" || mids[s.mid] {
 			return refuse("mid %q missing or twice", s.mid)
 		}
 		mids[s.mid] = true
+	}
+	if sending > c.most.sending {
+		return limit("SDP sending sections", sending, c.most.sending)
 	}
 	return nil
 }

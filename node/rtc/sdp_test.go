@@ -71,7 +71,7 @@ func TestCheckSDP(t *testing.T) {
 		{"unknown media", sdpOf("m=text 9 UDP 1"), ErrRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := checkSDP(tt.text, true); !errors.Is(err, tt.want) {
+			if _, err := checkSDP(tt.text, offerBounds); !errors.Is(err, tt.want) {
 				t.Errorf("%v, want %v", err, tt.want)
 			}
 		})
@@ -83,7 +83,7 @@ func TestCheckSDPReads(t *testing.T) {
 		"a=simulcast:send q;~h", "a=candidate:1 1 udp 1 169.254.169.254 80 typ host", "a=end-of-candidates"),
 		"m=audio 0 UDP/TLS/RTP/SAVPF 111", "a=mid:8", "a=sendrecv",
 		"m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=mid:9")...)
-	got, err := checkSDP(text, true)
+	got, err := checkSDP(text, offerBounds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,11 @@ func FuzzCheckSDP(f *testing.F) {
 	f.Add("m=\r\na=mid", false)
 	f.Add("a=rid:", true)
 	f.Fuzz(func(t *testing.T, text string, offer bool) {
-		c, err := checkSDP(text, offer)
+		most := answerBounds
+		if offer {
+			most = offerBounds
+		}
+		c, err := checkSDP(text, most)
 		if err != nil {
 			if c != nil {
 				t.Error("result beside an error")
@@ -194,7 +198,7 @@ func FuzzCheckSDP(f *testing.F) {
 		if len(c.sections) > maxSections || offer && len(c.sections) > maxOfferSections {
 			t.Errorf("%d sections", len(c.sections))
 		}
-		again, err := checkSDP(c.text, offer)
+		again, err := checkSDP(c.text, most)
 		if err != nil {
 			t.Fatalf("a checked SDP is refused: %v", err)
 		}

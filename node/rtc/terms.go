@@ -122,6 +122,9 @@ const (
 // audioTerms adds the opus parameters of each publication to the answer that is sent;
 // they bind the client only, so pion need not know. The caller holds mu.
 func (p *Peer) audioTerms(answer string) string {
+	if p.role == Duplex {
+		return bundledTerms(answer, p.commonTerms())
+	}
 	var out, part strings.Builder
 	mid := ""
 	flush := func() {
@@ -133,13 +136,7 @@ func (p *Peer) audioTerms(answer string) string {
 			if s.pub != nil {
 				stereo, dtx = s.pub.stereo, s.pub.dtx
 			}
-			add := ""
-			if dtx {
-				add = termsDTX
-			}
-			if stereo {
-				add += termsStereo
-			}
+			add := opusTerms(stereo, dtx)
 			if head, rest, ok := strings.Cut(text, "a=fmtp:"+pt+" "); ok {
 				value, tail, _ := strings.Cut(rest, "\r\n")
 				text = head + "a=fmtp:" + pt + " " + value + add + "\r\n" + tail
@@ -158,5 +155,46 @@ func (p *Peer) audioTerms(answer string) string {
 		part.WriteString(line)
 	}
 	flush()
+	return out.String()
+}
+
+func opusTerms(stereo, dtx bool) (add string) {
+	if dtx {
+		add = termsDTX
+	}
+	if stereo {
+		add += termsStereo
+	}
+	return add
+}
+
+// commonTerms are opus parameters that suit all publications: music must not be cut into
+// pieces, nor lose a channel. The caller holds mu.
+func (p *Peer) commonTerms() string {
+	stereo, dtx := false, true
+	for _, s := range p.up.sections {
+		if s.pub != nil && s.terms.opus != 0 {
+			stereo, dtx = stereo || s.pub.stereo, dtx && s.pub.dtx
+		}
+	}
+	return opusTerms(stereo, dtx)
+}
+
+// bundledTerms adds the opus parameters to every section of an answer: where both
+// directions share a transport, a payload type means the same in all of them (RFC 8843
+// section 9.1).
+func bundledTerms(answer, add string) string {
+	var out strings.Builder
+	opus := ""
+	for line := range strings.Lines(answer) {
+		text := strings.TrimRight(line, "\r\n")
+		if pt, ok := strings.CutSuffix(text, " opus/48000/2"); ok {
+			opus, _ = strings.CutPrefix(pt, "a=rtpmap:")
+		}
+		if opus != "" && strings.HasPrefix(text, "a=fmtp:"+opus+" ") {
+			text += add
+		}
+		out.WriteString(text + "\r\n")
+	}
 	return out.String()
 }

@@ -122,6 +122,8 @@ type probe struct {
 	data        []string
 	offers      []uint32
 	onOffer     func(sdp string, id uint32)
+	asked       [][2]uint32
+	onSections  func(audio, video uint32)
 }
 
 func (h *probe) Candidate(string, bool) {}
@@ -132,6 +134,16 @@ func (h *probe) Offer(sdp string, id uint32) {
 	h.mu.Unlock()
 	if f != nil {
 		f(sdp, id)
+	}
+}
+
+func (h *probe) Sections(audio, video uint32) {
+	h.mu.Lock()
+	h.asked = append(h.asked, [2]uint32{audio, video})
+	f := h.onSections
+	h.mu.Unlock()
+	if f != nil {
+		f(audio, video)
 	}
 }
 

@@ -21,9 +21,6 @@ import (
 type Config struct {
 	Verifier *auth.Verifier
 	Host     Host
-	// SinglePC serves /rtc/v1. Without it clients are told that it does not exist, and
-	// come back to /rtc with two peer connections.
-	SinglePC bool
 	// MaxSessions bounds concurrent sockets; 0 means DefaultMaxSessions.
 	MaxSessions int
 	// Log may be nil.
@@ -129,8 +126,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := collapse(r.URL.Path)
 	v1 := path == "/rtc/v1" || path == "/rtc/v1/validate"
 	switch {
-	case path != "/rtc" && path != "/rtc/validate" && !v1,
-		v1 && !h.cfg.SinglePC:
+	case path != "/rtc" && path != "/rtc/validate" && !v1:
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	case r.Method != http.MethodGet:
@@ -176,9 +172,6 @@ func (h *Handler) prepare(r *http.Request, v1 bool) (*Join, error) {
 	decoder := decodeQuery
 	single := v1 || q.Has("join_request")
 	if single {
-		if !h.cfg.SinglePC {
-			return nil, &Error{Status: http.StatusNotFound, Text: "not found"}
-		}
 		decoder = func(q url.Values) (*livekit.JoinRequest, error) { return decodeJoinRequest(q.Get("join_request")) }
 	}
 	req, err := decoder(q)

@@ -30,8 +30,8 @@ func get(h http.Handler, path string, header http.Header) *httptest.ResponseReco
 	return w
 }
 
-func handler(host Host, single bool) *Handler {
-	return New(Config{Verifier: &auth.Verifier{Keys: map[string]string{key: secret}}, Host: host, SinglePC: single})
+func handler(host Host) *Handler {
+	return New(Config{Verifier: &auth.Verifier{Keys: map[string]string{key: secret}}, Host: host})
 }
 
 // What clients see when a join is refused (signalling.md 2.3). The same checks run
@@ -67,14 +67,14 @@ func TestRefusals(t *testing.T) {
 		"bad attributes":  {nil, "?attributes=%21&access_token=" + good, 400, "parameter attributes is not base64url"},
 		"bad query":       {nil, "?access_token=" + good + "&a=%zz", 400, "the query is malformed"},
 		"attributes":      {nil, "?access_token=" + good + attributes, 401, "the access token does not allow this: it lacks the grant video.canUpdateOwnMetadata"},
-		"single PC":       {nil, "?join_request=x&access_token=" + good, 404, "not found"},
+		"join request":    {nil, "?join_request=!&access_token=" + good, 400, "join_request is not base64"},
 		"room missing":    {ErrRoomMissing, "?access_token=" + good, 404, "requested room does not exist"},
 		"node full":       {Unavailable("the node is full", errors.New("secret cause")), "?access_token=" + good, 503, "the node is full"},
 		"deadline":        {context.DeadlineExceeded, "?access_token=" + good, 503, "the room could not be reached in time"},
 		"bug":             {errors.New("secret cause"), "?access_token=" + good, 500, "internal error"},
 		"token elsewhere": {&auth.Error{Kind: auth.UnknownKey}, "?access_token=" + good, 401, "the access token was issued by an unknown API key"},
 	} {
-		w := get(handler(checker{c.host}, false), "/rtc/validate"+c.query, nil)
+		w := get(handler(checker{c.host}), "/rtc/validate"+c.query, nil)
 		if w.Code != c.code || strings.TrimSpace(w.Body.String()) != c.body {
 			t.Errorf("%s: %d %q, want %d %q", name, w.Code, w.Body, c.code, c.body)
 		}
@@ -88,7 +88,7 @@ func TestRefusals(t *testing.T) {
 			"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"WebSocket"},
 			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
 		}
-		if w := get(handler(checker{c.host}, false), "/rtc"+c.query, handshake); w.Code != c.code {
+		if w := get(handler(checker{c.host}), "/rtc"+c.query, handshake); w.Code != c.code {
 			t.Errorf("%s: %d on /rtc, want %d", name, w.Code, c.code)
 		}
 	}
@@ -98,24 +98,23 @@ func TestRoutes(t *testing.T) {
 	good := "?access_token=" + token(t, alice())
 	for _, c := range []struct {
 		method, path string
-		single       bool
 		code         int
 		body         string
 	}{
-		{"GET", "/rtc" + good, false, 404, ""},
-		{"GET", "//rtc//validate" + good, false, 200, "success"},
-		{"GET", "/rtc/v1" + good, false, 404, "not found\n"},
-		{"GET", "/rtc/v1/validate" + good, false, 404, "not found\n"},
-		{"GET", "/rtc/v1" + good, true, 404, ""},
-		{"GET", "/rtc/v1/validate" + good, true, 400, "join_request is required\n"},
-		{"GET", "/rtc/v2" + good, true, 404, "not found\n"},
-		{"POST", "/rtc" + good, true, 405, "method not allowed\n"},
-		{"OPTIONS", "/rtc/validate", false, 204, ""},
+		{"GET", "/rtc" + good, 404, ""},
+		{"GET", "//rtc//validate" + good, 200, "success"},
+		{"GET", "/rtc/v1" + good, 404, ""},
+		{"GET", "/rtc/v1/validate" + good + "&join_request=CAA%3D", 200, "success"},
+		{"GET", "/rtc/validate" + good + "&join_request=CAA", 200, "success"},
+		{"GET", "/rtc/v1/validate" + good, 400, "join_request is required\n"},
+		{"GET", "/rtc/v2" + good, 404, "not found\n"},
+		{"POST", "/rtc" + good, 405, "method not allowed\n"},
+		{"OPTIONS", "/rtc/validate", 204, ""},
 	} {
 		r := httptest.NewRequest(c.method, c.path, nil)
 		r.Header.Set("Access-Control-Request-Headers", "authorization, x-any")
 		w := httptest.NewRecorder()
-		handler(checker{}, c.single).ServeHTTP(w, r)
+		handler(checker{}).ServeHTTP(w, r)
 		if w.Code != c.code || w.Body.String() != c.body {
 			t.Errorf("%s %s: %d %q, want %d %q", c.method, c.path[:12], w.Code, w.Body, c.code, c.body)
 		}
@@ -153,11 +152,11 @@ func TestHostTrouble(t *testing.T) {
 		hang := hostFunc(func(ctx context.Context, _ *Join) (Session, error) { <-ctx.Done(); return nil, ctx.Err() })
 		handshake.Set("Authorization", "Bearer "+token(t, alice()))
 		start := time.Now()
-		if w := get(handler(hang, false), "/rtc", handshake); w.Code != 503 || time.Since(start) != joinTimeout {
+		if w := get(handler(hang), "/rtc", handshake); w.Code != 503 || time.Since(start) != joinTimeout {
 			t.Error(w.Code, w.Body, time.Since(start))
 		}
 		bug := hostFunc(func(context.Context, *Join) (Session, error) { panic("bug") })
-		if w := get(handler(bug, false), "/rtc", handshake); w.Code != 500 || strings.Contains(w.Body.String(), "bug") {
+		if w := get(handler(bug), "/rtc", handshake); w.Code != 500 || strings.Contains(w.Body.String(), "bug") {
 			t.Error(w.Code, w.Body)
 		}
 	})
@@ -177,7 +176,7 @@ func TestUpgradeFails(t *testing.T) {
 		c.Close(1001, "")
 		return ctx.Err()
 	}
-	get(handler(always(session), false), "/rtc", http.Header{ // a recorder cannot be hijacked
+	get(handler(always(session)), "/rtc", http.Header{ // a recorder cannot be hijacked
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
 		"Authorization": {"Bearer " + token(t, alice())},

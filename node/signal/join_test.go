@@ -23,7 +23,7 @@ func prepare(t *testing.T, claims *auth.Claims, path, ua string, v1 bool) (*Join
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer "+token(t, claims))
 	r.Header.Set("User-Agent", ua)
-	return handler(checker{}, true).prepare(r, v1)
+	return handler(checker{}).prepare(r, v1)
 }
 
 // The query of livekit-client 2.21 against signal v0, with a region in the base URL.
@@ -167,6 +167,7 @@ func TestBadJoinRequests(t *testing.T) {
 		"not gzip":          {raw(&livekit.WrappedJoinRequest{Compression: zip, JoinRequest: []byte("x")}), "join_request is not gzip"},
 		"cut gzip":          {raw(&livekit.WrappedJoinRequest{Compression: zip, JoinRequest: cut[:len(cut)-4]}), "join_request is damaged gzip"},
 		"gzip bomb":         {raw(&livekit.WrappedJoinRequest{Compression: zip, JoinRequest: bomb}), "join_request is longer than 1048576 bytes"},
+		"dense gzip":        {raw(&livekit.WrappedJoinRequest{Compression: zip, JoinRequest: gzipped(make([]byte, 200<<10))}), "join_request is compressed more than 64 times"},
 		"unknown algorithm": {raw(&livekit.WrappedJoinRequest{Compression: 9}), "join_request has an unknown compression"},
 		"inner rubbish":     {raw(&livekit.WrappedJoinRequest{JoinRequest: []byte("\xff")}), "join_request holds no JoinRequest"},
 	} {

@@ -46,21 +46,29 @@ func decodeJoinRequest(s string) (*livekit.JoinRequest, error) {
 		return nil, badRequest("join_request holds no JoinRequest")
 	}
 	// Unset means no here, while /rtc leaves it to the node.
-	if c := req.ConnectionSettings; c != nil && c.SubscriberAllowPause == nil {
+	if req.ConnectionSettings == nil {
+		req.ConnectionSettings = new(livekit.ConnectionSettings)
+	}
+	if c := req.ConnectionSettings; c.SubscriberAllowPause == nil {
 		c.SubscriberAllowPause = new(false)
 	}
 	return req, nil
 }
 
-// inflate reads at most one byte more than a join request may have.
+// inflate reads at most one byte more than a join request may have, and no more than
+// honest text is compressed.
 func inflate(b []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return nil, badRequest("join_request is not gzip")
 	}
-	out, err := io.ReadAll(io.LimitReader(z, maxJoinRequest+1))
+	most := min(maxJoinRequest, maxInflation*len(b))
+	out, err := io.ReadAll(io.LimitReader(z, int64(most)+1))
 	if err != nil {
 		return nil, badRequest("join_request is damaged gzip")
+	}
+	if len(out) > most && most < maxJoinRequest {
+		return nil, badRequest("join_request is compressed more than %d times", maxInflation)
 	}
 	return out, nil
 }

@@ -5,9 +5,10 @@ import "time"
 // Bounds on what one client may send, hold or leave unread. Nothing here depends on
 // configuration: a well-behaved client stays far below.
 const (
-	// MaxMessage bounds one WebSocket message in bytes. The largest honest one is an
-	// offer with 32 media sections, about 100 kB.
-	MaxMessage = 512 << 10
+	// MaxMessage bounds one WebSocket message in bytes, as LiveKit does. The largest honest
+	// one is an offer on a single connection with sections for a few hundred tracks, of
+	// some 5 kB each.
+	MaxMessage = 2 << 20
 
 	// MaxName bounds room, identity and name in bytes, as LiveKit does.
 	MaxName = 256
@@ -32,6 +33,9 @@ const (
 
 	// maxJoinRequest bounds an inflated join_request.
 	maxJoinRequest = 1 << 20
+
+	// maxInflation bounds what gzip makes of a byte of it; an SDP shrinks to a tenth.
+	maxInflation = 64
 
 	// maxClientField bounds each text a client tells about itself; longer ones are cut.
 	maxClientField = 256
