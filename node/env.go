@@ -25,6 +25,14 @@ func (e *env) Send(node, channel string, msg []byte) error {
 	return e.n.send(node, channel, msg)
 }
 
+func (e *env) Offer(node, channel string, msg []byte) error {
+	s := e.n.links.Session(node)
+	if s == nil {
+		return errNoLink
+	}
+	return s.Offer(channel, msg)
+}
+
 func (e *env) Linked(node string) bool { return e.n.links.Session(node) != nil }
 
 func (e *env) RegionOf(node string) string {

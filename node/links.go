@@ -43,6 +43,12 @@ func (l *links) Down(s *link.Session, err error) {
 }
 
 func (l *links) Message(s *link.Session, channel string, msg []byte) {
+	if name, ok := room.LossyRoom(channel); ok {
+		if r := l.n.rooms.find(name); r != nil {
+			r.ReceiveLossy(s.Peer(), msg)
+		}
+		return
+	}
 	name, ok := room.ChannelRoom(channel)
 	if !ok {
 		return

@@ -2,95 +2,184 @@ package room
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 )
 
-// maxDataPacket is LiveKit's bound on one data packet; SCTP messages above it are
-// refused by browsers anyway.
-const maxDataPacket = 64000
+// fullFanout is how many receivers a sender's rate is made for; a message to more of
+// them counts for more.
+const fullFanout = 32
+
+// dataCounts says what became of the room's data; read outside the loop.
+type dataCounts struct {
+	refused   atomic.Uint64 // of clients: too large, malformed, not theirs to send
+	resent    atomic.Uint64 // had before
+	undone    atomic.Uint64 // for a node or participant that does not take it
+	strangers atomic.Uint64 // lossy, from someone not known here yet
+}
 
 // publishData routes one data packet of a local participant: stamped with its sender,
 // to the local participants it is for and to the nodes that hold the others.
 func (r *Room) publishData(p *Participant, reliable bool, raw []byte) {
-	if len(raw) > maxDataPacket || !p.canPublishData() {
-		r.refusedData.Add(1)
+	d, err := r.accept(p, reliable, raw)
+	switch err {
+	case nil:
+	case errDataResent:
+		r.data.resent.Add(1)
+		return
+	default:
+		r.data.refused.Add(1)
+		r.log.Debug("data refused", "identity", p.identity, "err", err)
 		return
 	}
-	packet := new(livekit.DataPacket)
-	if err := proto.Unmarshal(raw, packet); err != nil {
-		r.refusedData.Add(1)
-		return
-	}
-	packet.ParticipantIdentity = p.identity
-	packet.ParticipantSid = p.info.Sid
-	kind := livekit.DataPacket_RELIABLE
-	if !reliable {
-		kind = livekit.DataPacket_LOSSY
-		packet.Sequence = 0
-	}
-	packet.Kind = kind
-	if user := packet.GetUser(); user != nil {
-		user.ParticipantSid, user.ParticipantIdentity = p.info.Sid, p.identity
-		if len(packet.DestinationIdentities) == 0 {
-			packet.DestinationIdentities = r.legacyDestinations(user)
+	n := r.route(d)
+	if times := n/fullFanout - 1; times > 0 {
+		ch := rtc.Lossy
+		if reliable {
+			ch = rtc.Reliable
 		}
+		p.pub.Charge(ch, times, len(raw))
 	}
-	stamped, err := proto.Marshal(packet)
-	if err != nil {
-		return
-	}
-	r.route(&linkpb.Data{
-		Packet: stamped, Reliable: reliable, Sender: p.identity, Destinations: packet.DestinationIdentities,
-	})
 }
 
-// legacyDestinations reads the fields older clients address with.
-func (r *Room) legacyDestinations(user *livekit.UserPacket) []string {
-	out := slices.Clone(user.DestinationIdentities)
-	for _, sid := range user.DestinationSids {
-		for _, m := range r.roster.Members() {
-			if m.Info.Sid == sid {
-				out = append(out, m.Info.Identity)
-			}
+// accept makes a client's packet what the others may get.
+func (r *Room) accept(p *Participant, reliable bool, raw []byte) (*linkpb.Data, error) {
+	if !p.canPublishData() {
+		return nil, errDataForbidden
+	}
+	s, err := stamp(raw, sender{
+		identity: p.identity, sid: p.info.Sid, hidden: p.hidden(), agent: p.info.Kind == livekit.ParticipantInfo_AGENT,
+	}, reliable)
+	if err != nil {
+		return nil, err
+	}
+	if s.sequence != 0 {
+		if s.sequence <= p.lastSequence {
+			return nil, errDataResent // a client sends again what it cannot know was received
+		}
+		p.lastSequence = s.sequence
+	}
+	d := &linkpb.Data{
+		Packet: s.packet, Reliable: reliable, Sender: p.identity, SenderSid: p.info.Sid,
+		Sequence: s.sequence, Destinations: s.identities, Metrics: s.metrics,
+	}
+	for _, m := range r.bySid(s.sids) {
+		d.Destinations = append(d.Destinations, m.Info.Identity)
+	}
+	if s.addressed && len(d.Destinations) == 0 {
+		return nil, errDataNobody
+	}
+	return d, nil
+}
+
+// bySid finds members by sid, as older clients address them.
+func (r *Room) bySid(sids []string) (out []*Member) {
+	if len(sids) == 0 {
+		return nil
+	}
+	for _, m := range r.roster.Members() {
+		if slices.Contains(sids, m.Info.Sid) {
+			out = append(out, m)
 		}
 	}
 	return out
 }
 
-// route delivers here and sends to every peer node that holds a destination.
-func (r *Room) route(d *linkpb.Data) {
-	r.deliver(r.env.Self(), d)
-	nodes := make(map[string]bool)
-	if len(d.Destinations) == 0 {
-		for node := range r.peers {
-			nodes[node] = true
-		}
+// Send brings a packet of the server itself to the participants it is for, none
+// meaning everyone: clients see no sender.
+func (r *Room) Send(u *livekit.UserPacket, reliable bool, identities, sids []string) error {
+	packet := &livekit.DataPacket{DestinationIdentities: identities, Value: &livekit.DataPacket_User{User: u}}
+	if !reliable {
+		packet.Kind = livekit.DataPacket_LOSSY
 	}
+	b, err := proto.Marshal(packet)
+	if err != nil {
+		return err
+	}
+	if len(b) > maxDataPacket {
+		return errDataSize
+	}
+	d := &linkpb.Data{Packet: b, Reliable: reliable, Destinations: identities}
+	return r.call(func() {
+		for _, m := range r.bySid(sids) {
+			d.Destinations = append(d.Destinations, m.Info.Identity)
+		}
+		if len(d.Destinations) > 0 || len(sids) == 0 {
+			r.route(d)
+		}
+	})
+}
+
+// route delivers here and sends to every peer node that holds a destination. It returns
+// how many receive it, about.
+func (r *Room) route(d *linkpb.Data) (receivers int) {
+	r.deliver(d)
+	if len(d.Destinations) == 0 {
+		receivers = len(r.local)
+		for node, p := range r.peers {
+			receivers += r.roster.count(node)
+			r.forward(p, d)
+		}
+		return receivers
+	}
+	nodes := make(map[string]bool)
 	for _, id := range d.Destinations {
 		if m := r.roster.Get(id); m != nil && m.Node != r.env.Self() {
 			nodes[m.Node] = true
 		}
 	}
 	for node := range nodes {
-		if p := r.peers[node]; p != nil && p.synced {
-			r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Data{Data: d}})
+		if p := r.peers[node]; p != nil {
+			r.forward(p, d)
 		}
 	}
+	return len(d.Destinations)
+}
+
+// forward sends a packet to a peer node: reliable ones wait for a way there.
+func (r *Room) forward(p *peer, d *linkpb.Data) {
+	if d.Reliable {
+		p.mail.box(r).push(d, r.env.Now())
+		r.flush(p)
+		return
+	}
+	r.offer(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Data{Data: d}})
 }
 
 // deliver hands a packet to the local participants it is for, never to its sender.
-func (r *Room) deliver(_ string, d *linkpb.Data) {
+func (r *Room) deliver(d *linkpb.Data) {
+	if d.Reliable {
+		r.recent.add(d, r.env.Now())
+	}
+	if len(d.Destinations) > 0 {
+		for i, id := range d.Destinations {
+			if p := r.local[id]; p != nil && !slices.Contains(d.Destinations[:i], id) {
+				p.receiveData(d)
+			}
+		}
+		return
+	}
 	for _, p := range r.local {
-		if p.identity == d.Sender || !p.active() {
-			continue
-		}
-		if len(d.Destinations) > 0 && !slices.Contains(d.Destinations, p.identity) {
-			continue
-		}
-		p.sendData(d.Reliable, d.Packet)
+		p.receiveData(d)
+	}
+}
+
+// receiveData sends a packet to the client, if it may see it. Reliable ones wait in its
+// channel until that opens; what a slow reader loses is counted there.
+func (p *Participant) receiveData(d *linkpb.Data) {
+	if p.gone || p.identity == d.Sender || d.Metrics && !p.info.Permission.CanSubscribeMetrics {
+		return
+	}
+	ch := rtc.Lossy
+	if d.Reliable {
+		ch = rtc.Reliable
+	}
+	if err := p.sub.SendData(ch, d.Packet); err != nil {
+		p.room.data.undone.Add(1)
 	}
 }

@@ -29,6 +29,7 @@ type peer struct {
 	synced bool
 	// placed is true while placement lists the node; others announced themselves.
 	placed bool
+	mail   mail
 }
 
 // tell sends one message to one node. A failure unsyncs the peer: its next session
@@ -63,8 +64,12 @@ func (r *Room) greet(p *peer) {
 
 // inform sends a snapshot of what this node says; deltas follow from then on.
 func (r *Room) inform(p *peer) {
+	again := p.synced
 	p.synced = true
 	r.tell(p, &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Snapshot{Snapshot: r.ownFacts()}})
+	if !again {
+		r.anew(p)
+	}
 }
 
 func (r *Room) ask(p *peer) {
@@ -148,8 +153,12 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		}
 	case *linkpb.RoomMessage_Want:
 		r.inform(p)
-	case *linkpb.RoomMessage_Data:
-		r.deliver(node, b.Data)
+	case *linkpb.RoomMessage_Parcel:
+		r.took(p, b.Parcel)
+	case *linkpb.RoomMessage_ParcelAck:
+		r.acknowledged(p, b.ParcelAck)
+	case *linkpb.RoomMessage_Forward:
+		r.passOn(b.Forward, false)
 	case *linkpb.RoomMessage_Levels:
 		r.heard(node, b.Levels)
 	case *linkpb.RoomMessage_Order:

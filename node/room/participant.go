@@ -2,7 +2,6 @@ package room
 
 import (
 	"maps"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -60,7 +59,7 @@ type Participant struct {
 	missing       map[string]time.Time // tracks it asked for that nobody publishes, since when
 	speaking      map[string]bool      // speakers it was told of, by sid
 
-	dataDropped atomic.Uint64
+	lastSequence uint32 // of the reliable data received from the client
 }
 
 func (p *Participant) active() bool         { return !p.gone && p.info.State == livekit.ParticipantInfo_ACTIVE }
@@ -140,16 +139,4 @@ func (p *Participant) refreshToken() {
 // answer tells what became of a request that has no answer of its own kind.
 func (p *Participant) answer(a *livekit.RequestResponse) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RequestResponse{RequestResponse: a}})
-}
-
-// sendData hands a data packet to the client's channel. It is bounded there; what
-// a slow reader loses is counted.
-func (p *Participant) sendData(reliable bool, packet []byte) {
-	ch := rtc.Lossy
-	if reliable {
-		ch = rtc.Reliable
-	}
-	if err := p.sub.SendData(ch, packet); err != nil {
-		p.dataDropped.Add(1)
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,6 +28,9 @@ type Env interface {
 	Region() string
 	// Send puts a message on a link's ordered channel; it never blocks.
 	Send(node, channel string, msg []byte) error
+	// Offer puts a message that may be lost on a link's channel; it never blocks, and
+	// newer messages push out older ones.
+	Offer(node, channel string, msg []byte) error
 	// Linked reports whether there is a session to a node.
 	Linked(node string) bool
 	// RegionOf is where another node stands; "" if it is unknown.
@@ -87,7 +89,7 @@ type Room struct {
 	done  chan struct{} // closed when the loop has ended
 	stop  context.CancelFunc
 
-	refusedData atomic.Uint64
+	data dataCounts
 
 	record   *meshpb.Room // as placement last said
 	local    map[string]*Participant
@@ -95,6 +97,7 @@ type Room struct {
 	roster   *Roster
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
+	recent   recent
 	voices   *audio.Ranking
 	spoke    bool
 	counts   [2]int // participants and publishers last told to clients
@@ -168,6 +171,7 @@ func (r *Room) loop(ctx context.Context) {
 			f()
 		case <-speak.C:
 			r.listen()
+			r.tend()
 			r.steerAll()
 			r.expire()
 			r.spreadQuiet()
@@ -248,6 +252,7 @@ func (r *Room) LinkDown(node string) {
 	r.post(func() {
 		if p := r.peers[node]; p != nil {
 			p.synced = false
+			r.anew(p)
 		}
 		r.steerAll()
 	})

@@ -30,6 +30,7 @@ type alone struct{ engine *rtc.Engine }
 func (a *alone) Self() string                               { return "paris" }
 func (a *alone) Region() string                             { return "paris" }
 func (a *alone) Send(string, string, []byte) error          { return nil }
+func (a *alone) Offer(string, string, []byte) error         { return nil }
 func (a *alone) Linked(string) bool                         { return false }
 func (a *alone) RegionOf(string) string                     { return "" }
 func (a *alone) Pull(string, string, *track.Track) Upstream { return nil }

@@ -134,6 +134,14 @@ func (r *Roster) Matches(node string, d *linkpb.Digest) bool {
 // Knows reports whether the node has said anything.
 func (r *Roster) Knows(node string) bool { return r.nodes[node] != nil }
 
+// count returns how many members the node speaks for.
+func (r *Roster) count(node string) int {
+	if n := r.nodes[node]; n != nil {
+		return len(n.members)
+	}
+	return 0
+}
+
 // Get returns the winning member of an identity, or nil.
 func (r *Roster) Get(identity string) *Member {
 	var win *Member
