@@ -3,6 +3,7 @@ package attack
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,14 +56,31 @@ func (r *rogue) header(seq uint16) *rtp.Header {
 
 func (r *rogue) send(h *rtp.Header, payload []byte) { _, _ = r.writer.WriteRTP(h, payload) }
 
-// rogue publishes a track of a client to send rogue packets on.
+// rogue publishes a track of a client to send rogue packets on. It is of a source that
+// is always heard.
 func (s *siege) rogue(c *client.Client, mime string) (*rogue, *livekit.TrackInfo) {
+	s.t.Helper()
+	return s.rogueOf(c, mime, livekit.TrackSource_SCREEN_SHARE)
+}
+
+// rogueMicrophone publishes audio that is ranked by its level.
+func (s *siege) rogueMicrophone(c *client.Client) (*rogue, *livekit.TrackInfo) {
+	s.t.Helper()
+	return s.rogueOf(c, webrtc.MimeTypeOpus, livekit.TrackSource_MICROPHONE)
+}
+
+func (s *siege) rogueOf(c *client.Client, mime string, source livekit.TrackSource) (*rogue, *livekit.TrackInfo) {
 	s.t.Helper()
 	r := &rogue{kind: webrtc.RTPCodecTypeVideo, mime: mime, bound: make(chan struct{})}
 	if mime == webrtc.MimeTypeOpus {
 		r.kind = webrtc.RTPCodecTypeAudio
 	}
-	info, err := c.PublishTrack(s.ctx, r, &livekit.AddTrackRequest{Cid: r.ID(), Type: kindOf(r.kind), Source: livekit.TrackSource_SCREEN_SHARE})
+	if r.kind == webrtc.RTPCodecTypeAudio && source == livekit.TrackSource_SCREEN_SHARE {
+		source = livekit.TrackSource_SCREEN_SHARE_AUDIO
+	}
+	info, err := c.PublishTrack(s.ctx, r, &livekit.AddTrackRequest{Cid: r.ID(), Type: kindOf(r.kind), Source: source, SimulcastCodecs: []*livekit.SimulcastCodec{{
+		Codec: strings.ToLower(mime[strings.IndexByte(mime, '/')+1:]), Cid: r.ID(),
+	}}})
 	s.check(err)
 	select {
 	case <-r.bound:

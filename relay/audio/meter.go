@@ -23,24 +23,37 @@ const (
 	levelSteps = 8
 )
 
-// Meter measures one audio track. Observe may be called from the packet path;
+// Meter measures one audio track. Levels are the senders' own words: beyond those of
+// speech they count no more, and a level that never varies is no speech (see Ranking). Observe may be called from the packet path;
 // Evaluate from one goroutine.
 type Meter struct {
 	loudest atomic.Uint32 // 127 - smallest -dBov among active packets of the interval
 	active  atomic.Uint32 // packets louder than the threshold
 	total   atomic.Uint32 // packets with a level
+	around  atomic.Uint32 // the level that the newest ones were near
+	steady  atomic.Uint32 // how many of them in a row
 
 	smoothed float64
 }
 
+// steadyPackets without variation are a fan, or a sender that lies about its level: as
+// many as come in steadyAfter.
+const steadyPackets = uint32(steadyAfter / (20 * second / 1000))
+
 // Observe notes the level of one packet, in -dBov (0 loudest, 127 silence).
 func (m *Meter) Observe(level uint8) {
 	m.total.Add(1)
+	if around := int(m.around.Load()); max(around-int(level), int(level)-around) >= variation {
+		m.around.Store(uint32(level))
+		m.steady.Store(0)
+	} else {
+		m.steady.Add(1)
+	}
 	if level > ThresholdDBov {
 		return
 	}
 	m.active.Add(1)
-	v := uint32(127 - level)
+	v := uint32(127 - max(level, ceiling))
 	for {
 		old := m.loudest.Load()
 		if v <= old || m.loudest.CompareAndSwap(old, v) {
@@ -55,7 +68,7 @@ func (m *Meter) Evaluate(expected int) (level float32, speaking bool) {
 	loudest, active := m.loudest.Swap(0), int(m.active.Swap(0))
 	m.total.Store(0)
 	var now float64
-	if active > 0 && active*100 >= expected*MinActivePercent {
+	if m.steady.Load() < steadyPackets && active > 0 && active*100 >= expected*MinActivePercent {
 		dBov := -(127 - float64(loudest))
 		// A packet at half the interval's length counts half: speech that just began
 		// should not beat a steady speaker.

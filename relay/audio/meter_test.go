@@ -68,3 +68,18 @@ func TestLouderIsLouder(t *testing.T) {
 		t.Fatalf("level at -5 dBov = %v, at -30 dBov = %v; want louder to be larger", ll, lq)
 	}
 }
+
+// A level that never varies is no speech after a while, until it does vary.
+func TestMeterSteadyIsNoSpeech(t *testing.T) {
+	var m Meter
+	speaking := true
+	for range 12 { // intervals of 20 packets: 4.8 s
+		_, speaking = interval(&m, 0, 20, 0)
+	}
+	if speaking {
+		t.Error("one level for 4.8 s counts as speech")
+	}
+	if _, speaking = interval(&m, 20, 17, 3); !speaking {
+		t.Error("speech after a steady sound is not noticed")
+	}
+}
