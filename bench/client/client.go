@@ -29,6 +29,9 @@ type Options struct {
 	Net transport.Net
 	// NoAutoSubscribe leaves subscribing to Subscribe.
 	NoAutoSubscribe bool
+	// Codecs are what the client knows besides opus ("video/VP8"), most preferred first;
+	// nil is all that pion does.
+	Codecs []string
 	// OnSignal sees every message of the server, from the reading goroutine.
 	OnSignal func(*livekit.SignalResponse)
 }
@@ -136,7 +139,7 @@ func (c *Client) dial(ctx context.Context) error {
 }
 
 func (c *Client) peers() error {
-	api, err := newAPI(c.opts.Net)
+	api, err := newAPI(c.opts.Net, c.opts.Codecs)
 	if err != nil {
 		return err
 	}

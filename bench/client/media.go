@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/proto/livekit"
+	"maille/relay/codec"
 )
 
 // Published is a track this client sends.
@@ -45,6 +46,23 @@ var rids = []string{"q", "h", "f"}
 // PublishVideo sends VP8 in up to three simulcast encodings at the frame rate, until
 // Stop. Each frame is one packet of the given payload size.
 func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*Published, error) {
+	p, layers, err := c.newVP8(encodings)
+	if err != nil {
+		return nil, err
+	}
+	cid := p.tracks[0].ID()
+	if err := p.add(ctx, &livekit.AddTrackRequest{
+		Cid: cid, Type: livekit.TrackType_VIDEO, Source: livekit.TrackSource_CAMERA, Layers: layers,
+		Width: 1280, Height: 720, SimulcastCodecs: []*livekit.SimulcastCodec{{Codec: "vp8", Cid: cid}},
+	}, p.tracks[0]); err != nil {
+		return nil, err
+	}
+	p.start(func(i int) { p.video(i, time.Second/time.Duration(fps), size) })
+	return p, nil
+}
+
+// newVP8 makes the tracks and layers of a VP8 stream in several encodings.
+func (c *Client) newVP8(encodings int) (*Published, []*livekit.VideoLayer, error) {
 	p := &Published{c: c}
 	cid := fmt.Sprintf("video-%p", p)
 	var layers []*livekit.VideoLayer
@@ -55,21 +73,14 @@ func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*P
 		}
 		t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, cid, "camera", opts...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.tracks = append(p.tracks, t)
 		layers = append(layers, &livekit.VideoLayer{
 			Quality: livekit.VideoQuality(i), Width: 320 << i, Height: 180 << i, Rid: rids[i], SpatialLayer: int32(i),
 		})
 	}
-	if err := p.add(ctx, &livekit.AddTrackRequest{
-		Cid: cid, Type: livekit.TrackType_VIDEO, Source: livekit.TrackSource_CAMERA, Layers: layers,
-		Width: 1280, Height: 720, SimulcastCodecs: []*livekit.SimulcastCodec{{Codec: "vp8", Cid: cid}},
-	}, p.tracks[0]); err != nil {
-		return nil, err
-	}
-	p.start(func(i int) { p.video(i, time.Second/time.Duration(fps), size) })
-	return p, nil
+	return p, layers, nil
 }
 
 // PublishAudio sends opus-sized packets every 20 ms at the level (-dBov), until Stop. As
@@ -222,7 +233,7 @@ func (c *Client) onTrack(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 }
 
 func (r *Received) read(t *webrtc.TrackRemote) {
-	video := strings.HasPrefix(r.Mime, "video/")
+	of := codec.Of(r.Mime)
 	var last uint16
 	first := true
 	var picture int
@@ -254,7 +265,8 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 		r.Bytes.Add(uint64(len(p.Payload)))
 		r.Size.Store(uint64(len(p.Payload)))
 		body := p.Payload
-		if video {
+		switch {
+		case of == codec.VP8:
 			var id int
 			var key bool
 			if id, key, body = parseFrame(p.Payload); key {
@@ -270,6 +282,11 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			}
 			if !seen || int16(p.SequenceNumber-newest) > 0 {
 				picture, newest, seen = id, p.SequenceNumber, true
+			}
+		case strings.HasPrefix(r.Mime, "video/"):
+			var key bool
+			if body, key = codedBody(of, p.Payload); key {
+				r.Keyframes.Add(1)
 			}
 		}
 		if !intact(body) {

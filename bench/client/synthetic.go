@@ -17,9 +17,13 @@ const levelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 // newAPI makes a pion API that behaves as a browser does where it matters: simulcast,
 // NACK and transport feedback, on the network it is given.
-func newAPI(n transport.Net) (*webrtc.API, error) {
+func newAPI(n transport.Net, codecs []string) (*webrtc.API, error) {
 	m := new(webrtc.MediaEngine)
-	if err := m.RegisterDefaultCodecs(); err != nil {
+	register := m.RegisterDefaultCodecs
+	if codecs != nil {
+		register = func() error { return registerCodecs(m, codecs) }
+	}
+	if err := register(); err != nil {
 		return nil, err
 	}
 	if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: levelURI}, webrtc.RTPCodecTypeAudio); err != nil {

@@ -207,7 +207,15 @@ func (c *Cluster) JoinAs(ctx context.Context, entry string, claims *auth.Claims)
 	return c.join(ctx, entry, "", claims)
 }
 
-func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Claims) *client.Client {
+// JoinWith is Join of a client with options of its own.
+func (c *Cluster) JoinWith(ctx context.Context, entry, room, identity string, o client.Options) *client.Client {
+	c.t.Helper()
+	return c.join(ctx, entry, "", &auth.Claims{
+		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
+	}, o)
+}
+
+func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Claims, more ...client.Options) *client.Client {
 	c.t.Helper()
 	m := c.Nodes[entry]
 	n := c.clients.Add(1)
@@ -217,7 +225,12 @@ func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Cla
 	if hint != "" {
 		url += "?region=" + hint
 	}
-	cl, err := client.Connect(ctx, client.Options{URL: url, Token: token, Dial: host.DialContext, Net: host.Pion()})
+	var o client.Options
+	if len(more) > 0 {
+		o = more[0]
+	}
+	o.URL, o.Token, o.Dial, o.Net = url, token, host.DialContext, host.Pion()
+	cl, err := client.Connect(ctx, o)
 	if err != nil {
 		c.t.Errorf("%s joins %s through %s: %v", claims.Identity, claims.Video.Room, entry, err)
 		runtime.Goexit()

@@ -101,7 +101,7 @@ func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
 		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
 		SubscriberPrimary: !p.single(), PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
 		IceServers: r.env.ICEServers(), ClientConfiguration: clientConfiguration(p.join.Client),
-		EnabledPublishCodecs: enabledCodecs, FastPublish: p.info.Permission.CanPublish,
+		EnabledPublishCodecs: publishable(p.join.Client), FastPublish: p.info.Permission.CanPublish,
 	}}}
 }
 

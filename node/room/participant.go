@@ -58,6 +58,8 @@ type Participant struct {
 	denied        map[string]bool      // tracks it was told it may not have
 	missing       map[string]time.Time // tracks it asked for that nobody publishes, since when
 	speaking      map[string]bool      // speakers it was told of, by sid
+	// refused are the codecs, as lower case mime types, that the client does not take.
+	refused map[string]bool
 
 	lastSequence uint32 // of the reliable data received from the client
 }
@@ -78,6 +80,7 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
 		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),
 		denied: make(map[string]bool), missing: make(map[string]time.Time), speaking: make(map[string]bool), since: now,
+		refused: make(map[string]bool),
 	}
 	attributes := maps.Clone(j.Claims.Attributes)
 	if attributes == nil {
@@ -115,9 +118,9 @@ func (p *Participant) member() *Member {
 		Tracks: make(map[string]*linkpb.TrackFacts, len(p.published)),
 	}
 	m.Info.Tracks = nil
-	for sid, pub := range p.published {
+	for _, pub := range p.published {
 		m.Info.Tracks = append(m.Info.Tracks, proto.Clone(pub.info).(*livekit.TrackInfo))
-		m.Tracks[string(sid)] = &linkpb.TrackFacts{Sid: string(sid), Mime: pub.mime, Path: []string{p.room.env.Self()}}
+		pub.facts(m.Node, m.Tracks)
 	}
 	return m
 }

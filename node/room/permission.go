@@ -67,20 +67,25 @@ func (r *Room) permit(p *Participant, s *livekit.SubscriptionPermission) {
 func (r *Room) restrict(p *Participant) {
 	m := p.member()
 	r.mu.Lock()
-	for sid := range p.published {
-		if o, ok := r.origins[sid]; ok {
-			o.restricted = restricted(m)
-			r.origins[sid] = o
+	for _, pub := range p.published {
+		for _, id := range pub.ids() {
+			if o, ok := r.origins[id]; ok {
+				o.restricted = restricted(m)
+				r.origins[id] = o
+			}
 		}
 	}
 	r.mu.Unlock()
 	if !restricted(m) {
 		return
 	}
-	for sid := range p.published {
+	for sid, pub := range p.published {
 		for node := range r.peers {
-			if !r.entitled(node, m, string(sid)) {
-				r.env.Revoke(node, sid)
+			if r.entitled(node, m, string(sid)) {
+				continue
+			}
+			for _, id := range pub.ids() {
+				r.env.Revoke(node, id)
 			}
 		}
 	}

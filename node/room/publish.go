@@ -16,6 +16,9 @@ type publication struct {
 	cid   string
 	mime  string
 	track *track.Track // nil until the m-line is negotiated
+	want  relay.LayerSet
+	// further are its codecs besides the first.
+	further []*further
 	// meter measures audio for the active speakers, voice ranks it; both are nil for
 	// video, voice also for audio that is always heard.
 	meter *audio.Meter
@@ -50,7 +53,9 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 		refuse(livekit.RequestResponse_NOT_ALLOWED, "not allowed to publish this source")
 		return
 	case req.Sid != "":
-		refuse(livekit.RequestResponse_NOT_FOUND, "no such track to add a codec to")
+		if why, text := r.addCodec(p, req); why != livekit.RequestResponse_OK {
+			refuse(why, text)
+		}
 		return
 	}
 	pub := p.pending[req.Cid]
@@ -59,7 +64,7 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, "too many tracks")
 			return
 		}
-		info := newTrackInfo(NewSid(trackPrefix(req.Type, req.Source)), req)
+		info := newTrackInfo(NewSid(trackPrefix(req.Type, req.Source)), req, publishable(p.join.Client))
 		pub = &publication{info: info, cid: req.Cid, mime: info.MimeType}
 		p.pending[req.Cid] = pub
 		e := rtc.Expect{
@@ -68,6 +73,10 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 		}
 		if req.Type == livekit.TrackType_AUDIO {
 			e.Kind = relay.Audio
+			// Encrypted, the blocks of RED could not be told apart.
+			if !req.DisableRed && req.Encryption == livekit.Encryption_NONE {
+				e.Mime = rtc.MimeRED
+			}
 		}
 		for _, c := range req.SimulcastCodecs {
 			if c.Cid != "" {
@@ -80,28 +89,38 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 			return
 		}
 	}
-	p.write(trackPublished(pub))
+	p.write(trackPublished(pub.cid, pub))
 }
 
-func trackPublished(pub *publication) *livekit.SignalResponse {
+func trackPublished(cid string, pub *publication) *livekit.SignalResponse {
 	return &livekit.SignalResponse{Message: &livekit.SignalResponse_TrackPublished{
-		TrackPublished: &livekit.TrackPublishedResponse{Cid: pub.cid, Track: pub.info},
+		TrackPublished: &livekit.TrackPublishedResponse{Cid: cid, Track: pub.info},
 	}}
 }
 
 // trackStarted announces a track whose m-line is negotiated.
 func (r *Room) trackStarted(p *Participant, t rtc.Published) {
+	if p.gone || r.codecStarted(p, t) {
+		return
+	}
 	pub := p.pending[t.Cid]
-	if pub == nil || relay.TrackID(pub.info.Sid) != t.Sid || p.gone {
+	if pub == nil || relay.TrackID(pub.info.Sid) != t.Sid {
 		return
 	}
 	delete(p.pending, t.Cid)
 	pub.track, pub.mime = t.Track, t.Mime
-	pub.info.Mid, pub.info.MimeType = t.Mid, t.Mime
-	pub.info.Codecs[0].MimeType, pub.info.Codecs[0].Mid = t.Mime, t.Mid
-	if t.SdpCid != t.Cid {
-		pub.info.Codecs[0].SdpCid = t.SdpCid
+	first := pub.info.Codecs[0]
+	if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO && t.Encodings > 1 {
+		first.VideoLayerMode = livekit.VideoLayer_ONE_SPATIAL_LAYER_PER_STREAM
+	} else if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO {
+		first.VideoLayerMode = layerMode(t.Mime)
 	}
+	first.MimeType, first.Mid = t.Mime, t.Mid
+	if t.SdpCid != t.Cid {
+		first.SdpCid = t.SdpCid
+	}
+	settleInfo(pub.info)
+	r.prepare(p, pub)
 	p.published[t.Sid] = pub
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {
@@ -118,6 +137,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 func (r *Room) trackStopped(p *Participant, sid relay.TrackID) {
 	pub := p.published[sid]
 	if pub == nil {
+		r.codecStopped(p, sid)
 		return
 	}
 	delete(p.published, sid)
@@ -134,7 +154,13 @@ func (r *Room) retract(pub *publication) {
 	}
 	r.mu.Lock()
 	delete(r.origins, relay.TrackID(pub.info.Sid))
+	for _, f := range pub.further {
+		delete(r.origins, f.track.ID())
+	}
 	r.mu.Unlock()
+	for _, f := range pub.further {
+		f.track.Close()
+	}
 }
 
 // mute reports whether the track is known.
@@ -156,32 +182,19 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	return true
 }
 
-// demanded tells a publisher which of its encodings anyone watches (dynacast).
-func (p *Participant) demanded(sid relay.TrackID, want relay.LayerSet) {
-	pub := p.published[sid]
+// demanded notes which layers of a relay track anyone watches, and tells its publisher
+// (dynacast).
+func (p *Participant) demanded(id relay.TrackID, want relay.LayerSet) {
+	pub := p.published[relay.TrackID(sidOf(id))]
 	if pub == nil || pub.info.Type != livekit.TrackType_VIDEO {
 		return
 	}
-	top := -1
-	for s := range uint8(relay.MaxSpatial) {
-		if want.HasSpatial(s) {
-			top = int(s)
-		}
+	if f := pub.furtherOf(id); f != nil {
+		f.want = want
+	} else {
+		pub.want = want
 	}
-	// Layers are cumulative: an encoding without rid counts as LOW for clients, so LOW
-	// stays on while anyone watches.
-	var q []*livekit.SubscribedQuality
-	for i, quality := range []livekit.VideoQuality{livekit.VideoQuality_LOW, livekit.VideoQuality_MEDIUM, livekit.VideoQuality_HIGH} {
-		on := i <= top
-		if len(pub.info.Layers) <= 1 {
-			on = top >= 0
-		}
-		q = append(q, &livekit.SubscribedQuality{Quality: quality, Enabled: on})
-	}
-	now := &livekit.SubscribedQualityUpdate{
-		TrackSid: string(sid), SubscribedQualities: q,
-		SubscribedCodecs: []*livekit.SubscribedCodec{{Codec: shortCodec(pub.mime), Qualities: q}},
-	}
+	now := pub.watch()
 	if proto.Equal(now, pub.watched) {
 		return
 	}
@@ -190,6 +203,42 @@ func (p *Participant) demanded(sid relay.TrackID, want relay.LayerSet) {
 	}
 	pub.watched = now
 	p.tellQuality(pub)
+}
+
+// watch says of each codec of a track which qualities anyone watches. Of a further codec
+// that nobody needs all are off: a client starts to send what is on.
+func (pub *publication) watch() *livekit.SubscribedQualityUpdate {
+	out := &livekit.SubscribedQualityUpdate{TrackSid: pub.info.Sid}
+	add := func(info *livekit.SimulcastCodecInfo, want relay.LayerSet) {
+		out.SubscribedCodecs = append(out.SubscribedCodecs, &livekit.SubscribedCodec{
+			Codec: shortCodec(info.MimeType), Qualities: qualities(len(info.Layers), want),
+		})
+	}
+	add(pub.info.Codecs[0], pub.want)
+	out.SubscribedQualities = out.SubscribedCodecs[0].Qualities
+	for _, f := range pub.further {
+		add(f.info, f.want)
+	}
+	return out
+}
+
+// qualities says which of LOW, MEDIUM and HIGH are watched. Layers are cumulative: an
+// encoding without rid counts as LOW for clients, so LOW stays on while anyone watches.
+func qualities(layers int, want relay.LayerSet) (out []*livekit.SubscribedQuality) {
+	top := -1
+	for s := range relay.MaxSpatial {
+		if want.HasSpatial(uint8(s)) {
+			top = s
+		}
+	}
+	for i, quality := range []livekit.VideoQuality{livekit.VideoQuality_LOW, livekit.VideoQuality_MEDIUM, livekit.VideoQuality_HIGH} {
+		on := i <= top
+		if layers <= 1 {
+			on = top >= 0
+		}
+		out = append(out, &livekit.SubscribedQuality{Quality: quality, Enabled: on})
+	}
+	return out
 }
 
 func (p *Participant) tellQuality(pub *publication) {

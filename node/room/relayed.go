@@ -61,10 +61,10 @@ func (rel *relayed) over() bool {
 	}
 }
 
-// hold returns the relayed track of a far member, taking it in if it is not here yet.
-func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
-	sid := relay.TrackID(info.Sid)
-	if rel := r.relayed[sid]; rel != nil {
+// hold returns the relayed track (the id of one of the codecs of info) of a far member,
+// taking it in if it is not here yet.
+func (r *Room) hold(m *Member, info *livekit.TrackInfo, id relay.TrackID) *relayed {
+	if rel := r.relayed[id]; rel != nil {
 		rel.idle = time.Time{}
 		return rel
 	}
@@ -72,11 +72,11 @@ func (r *Room) hold(m *Member, info *livekit.TrackInfo) *relayed {
 	if info.Type == livekit.TrackType_AUDIO {
 		kind = relay.Audio
 	}
-	rel := &relayed{track: track.New(sid, kind, m.Tracks[info.Sid].Mime), origin: m.Node, avoid: make(map[string]time.Time), served: make(map[string]bool)}
+	rel := &relayed{track: track.New(id, kind, m.Tracks[string(id)].Mime), origin: m.Node, avoid: make(map[string]time.Time), served: make(map[string]bool)}
 	if rel.voice = r.voiceOf(info, m.Info.Identity, true); rel.voice != nil {
 		rel.track.SetClassifier(audio.NewGate(rel.voice, nil))
 	}
-	r.relayed[sid] = rel
+	r.relayed[id] = rel
 	r.steer(rel)
 	return rel
 }
@@ -175,14 +175,14 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 	var t *track.Track
 	err := r.call(func() {
 		m, info := r.find(id)
-		if m == nil || m.Node == peer || !r.entitled(peer, m, string(id)) {
+		if m == nil || m.Node == peer || !r.entitled(peer, m, info.Sid) {
 			return
 		}
 		if m.Node == r.env.Self() {
 			t = r.Origin(id)
 			return
 		}
-		rel := r.hold(m, info)
+		rel := r.hold(m, info, id)
 		if rel.via != "" && mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
 			rel.served[peer] = true
 			t = rel.track
@@ -198,7 +198,7 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 func (r *Room) find(id relay.TrackID) (*Member, *livekit.TrackInfo) {
 	for _, m := range r.roster.Members() {
 		for _, info := range m.Info.Tracks {
-			if relay.TrackID(info.Sid) == id && m.Tracks[info.Sid] != nil {
+			if info.Sid == sidOf(id) && m.Tracks[string(id)] != nil {
 				return m, info
 			}
 		}

@@ -361,7 +361,7 @@ func (r *Room) info() *livekit.Room {
 	out := &livekit.Room{
 		Sid: r.sid, Name: r.name, Metadata: s.GetMetadata(),
 		EmptyTimeout: s.GetEmptyTimeoutS(), DepartureTimeout: s.GetDepartureTimeoutS(),
-		MaxParticipants: s.GetMaxParticipants(), EnabledCodecs: enabledCodecs,
+		MaxParticipants: s.GetMaxParticipants(), EnabledCodecs: allCodecs,
 		CreationTime: r.record.CreatedMs / 1000, CreationTimeMs: r.record.CreatedMs,
 	}
 	out.ActiveRecording = r.recording()

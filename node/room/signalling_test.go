@@ -28,7 +28,7 @@ func (s *stage) resume(identity, sid string) *desk {
 	return s.join(identity, func(j *signal.Join) { j.Reconnect, j.ParticipantSid = true, sid })
 }
 
-func sidOf(t *testing.T, d *desk) string {
+func sidAt(t *testing.T, d *desk) string {
 	t.Helper()
 	return d.await(t, "join", isJoin).GetJoin().Participant.Sid
 }
@@ -36,10 +36,10 @@ func sidOf(t *testing.T, d *desk) string {
 // The words of a resume come in the order that clients expect.
 func TestResumeTellsWhatWasMissed(t *testing.T) {
 	s := newStage(t)
-	sid := sidOf(t, s.join("ann"))
+	sid := sidAt(t, s.join("ann"))
 	eve, bob := s.join("eve"), s.join("bob")
-	sidOf(t, eve)
-	sidOf(t, bob)
+	sidAt(t, eve)
+	sidAt(t, bob)
 	eve.requests <- &livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}}
 	bob.await(t, "eve's departure", isUpdateOf("eve", livekit.ParticipantInfo_DISCONNECTED))
 
@@ -66,9 +66,9 @@ func TestResumeTellsWhatWasMissed(t *testing.T) {
 func TestResumeOfAnEarlierSessionIsRefused(t *testing.T) {
 	s := newStage(t)
 	first := s.join("ann")
-	sid := sidOf(t, first)
+	sid := sidAt(t, first)
 	second := s.join("ann")
-	sidOf(t, second)
+	sidAt(t, second)
 	first.await(t, "leave", isLeave(livekit.DisconnectReason_DUPLICATE_IDENTITY, livekit.LeaveRequest_DISCONNECT))
 	s.resume("ann", sid).await(t, "leave", isLeave(livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT))
 }
@@ -76,7 +76,7 @@ func TestResumeOfAnEarlierSessionIsRefused(t *testing.T) {
 func TestResumeWhileTheOldSocketLives(t *testing.T) {
 	s := newStage(t)
 	first := s.join("ann")
-	sid := sidOf(t, first)
+	sid := sidAt(t, first)
 	second := s.resume("ann", sid)
 	second.await(t, "reconnect", func(m *livekit.SignalResponse) bool { return m.GetReconnect() != nil })
 	first.mu.Lock()
@@ -92,7 +92,7 @@ func TestResumeWhileTheOldSocketLives(t *testing.T) {
 
 func TestResumeWithATrackUnknownHere(t *testing.T) {
 	s := newStage(t)
-	sid := sidOf(t, s.join("ann"))
+	sid := sidAt(t, s.join("ann"))
 	d := s.resume("ann", sid)
 	d.requests <- &livekit.SignalRequest{Message: &livekit.SignalRequest_SyncState{SyncState: &livekit.SyncState{
 		PublishTracks: []*livekit.TrackPublishedResponse{{Cid: "c", Track: &livekit.TrackInfo{Sid: "TR_unknown"}}},
@@ -114,7 +114,7 @@ func TestRequestsThatFailAreAnswered(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			d := newStage(t).join("ann")
-			sidOf(t, d)
+			sidAt(t, d)
 			d.requests <- c.req
 			d.await(t, "answer", isRefusal(c.why))
 		})
@@ -125,17 +125,17 @@ func TestAgentsDoNotFillARoom(t *testing.T) {
 	s := newStage(t)
 	_ = s.room.call(func() { s.room.record.Settings.MaxParticipants = 1 })
 	agent := s.join("bot", func(j *signal.Join) { j.Claims.Kind = "agent" })
-	sidOf(t, agent)
+	sidAt(t, agent)
 	ann := s.join("ann")
-	sidOf(t, ann)
+	sidAt(t, ann)
 	s.join("bob").await(t, "leave", isLeave(livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT))
-	sidOf(t, s.join("recorder", func(j *signal.Join) { j.Claims.Kind = "egress" }))
+	sidAt(t, s.join("recorder", func(j *signal.Join) { j.Claims.Kind = "egress" }))
 }
 
 func TestPermissionChangeReachesTheClient(t *testing.T) {
 	s := newStage(t)
 	d := s.join("ann")
-	sidOf(t, d)
+	sidAt(t, d)
 	d.requests <- &livekit.SignalRequest{Message: &livekit.SignalRequest_AddTrack{AddTrack: &livekit.AddTrackRequest{
 		Cid: "c", Type: livekit.TrackType_VIDEO, Source: livekit.TrackSource_CAMERA,
 	}}}
@@ -162,7 +162,7 @@ func TestPermissionChangeReachesTheClient(t *testing.T) {
 func TestParticipantThatNeverBecomesActive(t *testing.T) {
 	s := newStage(t)
 	d := s.join("ann")
-	sidOf(t, d)
+	sidAt(t, d)
 	_ = s.room.call(func() {
 		s.room.local["ann"].since = time.Now().Add(-activeWithin)
 		s.room.expire()
@@ -174,7 +174,7 @@ func TestParticipantThatNeverBecomesActive(t *testing.T) {
 func TestTransportFailure(t *testing.T) {
 	s := newStage(t)
 	d := s.join("ann")
-	sidOf(t, d)
+	sidAt(t, d)
 	_ = s.room.call(func() { s.room.transportFailed(s.room.local["ann"]) })
 	d.await(t, "leave", isLeave(livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_RESUME))
 	if !s.room.Holds("ann") {

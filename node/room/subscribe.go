@@ -2,25 +2,20 @@ package room
 
 import (
 	"slices"
-	"strings"
 
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
-	"maille/relay/track"
 )
 
 // subscription is one track sent to one local participant.
 type subscription struct {
 	publisher string // identity
 	info      *livekit.TrackInfo
-	sub       *rtc.Subscriber
-}
-
-func shortCodec(mime string) string {
-	_, codec, _ := strings.Cut(mime, "/")
-	return strings.ToLower(codec)
+	// codec is the one it is sent in; nil when the client can decode none.
+	codec *livekit.SimulcastCodecInfo
+	sub   *rtc.Subscriber
 }
 
 // reconcile makes a participant's subscriptions what they should be: the roster's
@@ -45,7 +40,9 @@ func (r *Room) reconcile(p *Participant) {
 			}
 			sid := relay.TrackID(info.Sid)
 			want[sid] = true
-			if p.subs[sid] == nil {
+			if s := p.subs[sid]; s != nil {
+				p.follow(s, info)
+			} else {
 				r.subscribe(p, m, info)
 			}
 		}
@@ -87,25 +84,27 @@ func permits(m *Member, viewer *livekit.ParticipantInfo, sid string) bool {
 func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	sid := relay.TrackID(info.Sid)
 	s := &subscription{publisher: m.Info.Identity, info: info}
-	var t *track.Track
-	if m.Node == r.env.Self() {
-		if t = r.Origin(sid); t == nil {
-			return
-		}
-	} else {
-		t = r.hold(m, info).track
+	t, codec := r.decodable(p, m, info)
+	if codec == nil {
+		p.subs[sid] = s
+		p.cannotDecode(info.Sid)
+		return
+	}
+	if s.codec = codec; t == nil {
+		return
 	}
 	p.subs[sid] = s
 	settings := p.settings[info.Sid]
 	down := rtc.Down{
 		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
+		Refused:    func() { r.post(func() { r.refused(p, sid, s) }) },
 		MaxSpatial: relay.MaxSpatial - 1, MaxTemporal: relay.MaxTemporal - 1,
 	}
 	if settings == nil && p.join.AdaptiveStream {
 		down.MaxSpatial = 0
 	}
 	if settings != nil {
-		down.MaxSpatial, down.MaxTemporal, down.Paused = spatialFor(info, settings), temporalFor(settings.Fps), settings.Disabled
+		down.MaxSpatial, down.MaxTemporal, down.Paused = spatialFor(info, codec.Layers, settings), temporalFor(settings.Fps), settings.Disabled
 	}
 	if down.Kind == relay.Audio {
 		down.MaxSpatial, down.MaxTemporal = 0, audio.Loud
@@ -119,12 +118,26 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	})
 }
 
+// follow notes what is newly said of a subscribed track: the layers of a further codec
+// are told once its publisher sends it.
+func (p *Participant) follow(s *subscription, info *livekit.TrackInfo) {
+	s.info = info
+	if s.codec == nil {
+		return
+	}
+	old := len(s.codec.Layers)
+	if c := codecOf(info, s.codec.MimeType); c != nil {
+		s.codec = c
+	}
+	if len(s.codec.Layers) != old {
+		p.applySettings(info.Sid)
+	}
+}
+
 func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, sub *rtc.Subscriber, err error) {
 	if err != nil {
 		r.log.Warn("subscription failed", "identity", p.identity, "track", sid, "err", err)
-		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscriptionResponse{SubscriptionResponse: &livekit.SubscriptionResponse{
-			TrackSid: string(sid), Err: livekit.SubscriptionError_SE_CODEC_UNSUPPORTED,
-		}}})
+		p.cannotDecode(string(sid))
 		return
 	}
 	if p.subs[sid] != s {
@@ -145,7 +158,7 @@ func (p *Participant) applySettings(sid string) {
 	if set == nil || s == nil || s.sub == nil {
 		return
 	}
-	spatial, temporal := spatialFor(s.info, set), temporalFor(set.Fps)
+	spatial, temporal := spatialFor(s.info, s.codec.GetLayers(), set), temporalFor(set.Fps)
 	sub, video := s.sub, s.info.Type == livekit.TrackType_VIDEO
 	p.work.do(func() {
 		sub.Pause(set.Disabled)

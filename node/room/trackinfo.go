@@ -17,19 +17,13 @@ const (
 	maxTracks = 32
 	// maxTrackName bounds names that every client of the room receives.
 	maxTrackName = 256
+	// maxCodecs bounds the codecs of one track: the first, a backup, and one to spare.
+	maxCodecs = 3
 )
-
-// enabledCodecs lists what clients may publish, most preferred first; video comes
-// first because clients take the first video entry as the fallback.
-var enabledCodecs = []*livekit.Codec{
-	{Mime: "video/VP8"},
-	{Mime: "video/H264"},
-	{Mime: "audio/opus"},
-}
 
 // newTrackInfo turns an AddTrackRequest into the TrackInfo announced to the room
 // (signalling.md 3.6).
-func newTrackInfo(sid string, req *livekit.AddTrackRequest) *livekit.TrackInfo {
+func newTrackInfo(sid string, req *livekit.AddTrackRequest, enabled []*livekit.Codec) *livekit.TrackInfo {
 	info := &livekit.TrackInfo{
 		Sid: sid, Type: req.Type, Name: req.Name, Muted: req.Muted,
 		Width: req.Width, Height: req.Height, DisableDtx: req.DisableDtx,
@@ -41,34 +35,60 @@ func newTrackInfo(sid string, req *livekit.AddTrackRequest) *livekit.TrackInfo {
 	if info.Stream == "" {
 		info.Stream = streamOf(req.Source)
 	}
-	layers := slices.Clone(req.Layers)
-	slices.SortFunc(layers, func(a, b *livekit.VideoLayer) int { return int(a.Quality) - int(b.Quality) })
-	if req.Type == livekit.TrackType_VIDEO {
-		for i, l := range layers {
-			l.SpatialLayer = int32(i)
-		}
+	if req.Type == livekit.TrackType_AUDIO && info.BackupCodecPolicy != livekit.BackupCodecPolicy_REGRESSION {
+		info.BackupCodecPolicy = livekit.BackupCodecPolicy_SIMULCAST
 	}
+	layers := sortedLayers(req.Type, req.Layers)
 	for _, c := range req.SimulcastCodecs {
-		mime := enabledMime(req.Type, c.Codec)
-		if slices.ContainsFunc(info.Codecs, func(o *livekit.SimulcastCodecInfo) bool { return o.MimeType == mime }) {
+		mime := enabledMime(enabled, req.Type, c.Codec)
+		if codecOf(info, mime) != nil || len(info.Codecs) == maxCodecs {
 			continue
 		}
-		own := c.Layers
+		own := sortedLayers(req.Type, c.Layers)
 		if len(own) == 0 {
 			own = layers
 		}
-		info.Codecs = append(info.Codecs, &livekit.SimulcastCodecInfo{
-			MimeType: mime, Cid: c.Cid, Layers: own,
-			VideoLayerMode: livekit.VideoLayer_ONE_SPATIAL_LAYER_PER_STREAM,
-		})
+		mode := c.VideoLayerMode
+		if mode == livekit.VideoLayer_MODE_UNUSED && req.Type == livekit.TrackType_VIDEO {
+			mode = layerMode(mime)
+		}
+		info.Codecs = append(info.Codecs, &livekit.SimulcastCodecInfo{MimeType: mime, Cid: c.Cid, Layers: own, VideoLayerMode: mode})
 	}
 	if len(info.Codecs) == 0 {
 		info.Codecs = []*livekit.SimulcastCodecInfo{{Cid: req.Cid, Layers: layers}}
 	}
-	info.MimeType = info.Codecs[0].MimeType
-	info.Layers = info.Codecs[0].Layers
-	info.Simulcast = req.Type == livekit.TrackType_VIDEO && len(info.Layers) > 1
+	settleInfo(info)
 	return info
+}
+
+// settleInfo makes what is said of a track what is said of its first codec.
+func settleInfo(info *livekit.TrackInfo) {
+	first := info.Codecs[0]
+	info.MimeType, info.Mid, info.Layers = first.MimeType, first.Mid, first.Layers
+	info.Simulcast = info.Type == livekit.TrackType_VIDEO && len(info.Layers) > 1 &&
+		first.VideoLayerMode != livekit.VideoLayer_MULTIPLE_SPATIAL_LAYERS_PER_STREAM
+}
+
+// codecOf returns what a track says of one of its codecs, nil for one it has not.
+func codecOf(info *livekit.TrackInfo, mime string) *livekit.SimulcastCodecInfo {
+	for _, c := range info.Codecs {
+		if strings.EqualFold(c.MimeType, mime) {
+			return c
+		}
+	}
+	return nil
+}
+
+// sortedLayers orders layers from small to large.
+func sortedLayers(kind livekit.TrackType, layers []*livekit.VideoLayer) []*livekit.VideoLayer {
+	out := slices.Clone(layers)
+	slices.SortStableFunc(out, func(a, b *livekit.VideoLayer) int { return int(a.Quality) - int(b.Quality) })
+	if kind == livekit.TrackType_VIDEO {
+		for i, l := range out {
+			l.SpatialLayer = int32(i)
+		}
+	}
+	return out
 }
 
 func streamOf(source livekit.TrackSource) string {
@@ -81,53 +101,35 @@ func streamOf(source livekit.TrackSource) string {
 	return "unknown"
 }
 
-// enabledMime maps what the client asked for ("vp9", "video/VP8") to an enabled
-// codec, falling back to the first of its kind.
-func enabledMime(kind livekit.TrackType, codec string) string {
-	prefix := "video/"
-	if kind == livekit.TrackType_AUDIO {
-		prefix = "audio/"
-	}
-	if !strings.Contains(codec, "/") {
-		codec = prefix + codec
-	}
-	first := ""
-	for _, c := range enabledCodecs {
-		if !strings.HasPrefix(c.Mime, prefix) {
-			continue
-		}
-		if strings.EqualFold(c.Mime, codec) {
-			return c.Mime
-		}
-		if first == "" {
-			first = c.Mime
-		}
-	}
-	return first
-}
-
 // spatialFor turns what a subscriber asks of a video track into the highest spatial
-// layer to send: by rendered size when given, else by named quality.
-func spatialFor(info *livekit.TrackInfo, s *livekit.UpdateTrackSettings) uint8 {
-	n := len(info.Layers)
+// layer to send: by rendered width when given, the smallest that is as wide, else by
+// named quality. Codecs whose layers are of no known size (a backup's) are taken to halve
+// from layer to layer, as the first codec's do.
+func spatialFor(info *livekit.TrackInfo, layers []*livekit.VideoLayer, s *livekit.UpdateTrackSettings) uint8 {
+	n := min(len(layers), relay.MaxSpatial)
 	if n <= 1 {
 		return relay.MaxSpatial - 1
 	}
-	if s.Width > 0 && s.Height > 0 {
-		for i, l := range info.Layers {
-			if l.Width >= s.Width || l.Height >= s.Height {
-				return uint8(min(i, relay.MaxSpatial-1))
-			}
-		}
-		return uint8(min(n, relay.MaxSpatial) - 1)
-	}
 	best := 0
-	for i, l := range info.Layers {
+	if s.Width > 0 {
+		for best < n-1 && widthOf(info, layers[:n], best) < s.Width {
+			best++
+		}
+		return uint8(best)
+	}
+	for i, l := range layers[:n] {
 		if l.Quality <= s.Quality {
 			best = i
 		}
 	}
-	return uint8(min(best, relay.MaxSpatial-1))
+	return uint8(best)
+}
+
+func widthOf(info *livekit.TrackInfo, layers []*livekit.VideoLayer, i int) uint32 {
+	if w := layers[i].Width; w > 0 {
+		return w
+	}
+	return info.Width >> (len(layers) - 1 - i)
 }
 
 // temporalFor caps the temporal layer by the frame rate asked for (0 = no cap):

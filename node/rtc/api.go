@@ -101,11 +101,12 @@ type Handler interface {
 	// Published tells that a track's m-line is negotiated; no packet may have come yet.
 	Published(Published)
 	// Unpublished tells that the client took the track's m-line away; its relay track
-	// is closed.
-	Unpublished(sid relay.TrackID)
-	// Demand tells which layers of a published track anyone watches (dynacast). Raises
-	// come at once, reductions as relay/track decides.
-	Demand(sid relay.TrackID, want relay.LayerSet)
+	// is closed, but for that of a further codec.
+	Unpublished(id relay.TrackID)
+	// Demand tells which layers of a published track anyone watches (dynacast), by the
+	// name of the relay track, which for a further codec is not the sid. Raises come at
+	// once, reductions as relay/track decides.
+	Demand(id relay.TrackID, want relay.LayerSet)
 	// Data hands a message of the client; the handler owns the bytes. While it is slow,
 	// the client's channel is slowed down. Packets of data tracks do not wait for the rest:
 	// they come from their channel's own goroutine, the last maybe after State(Closed).
@@ -123,6 +124,9 @@ type Expect struct {
 	// Mime is the codec wished for ("video/VP8"); empty takes the first usable one of the
 	// client's offer.
 	Mime string
+	// Into is a further codec of a track that is published already, see Peer.Further; nil
+	// for a track of its own. A section that does not carry Mime is not published into it.
+	Into *Further
 	// Stereo and NoDTX shape the opus parameters of the answer.
 	Stereo, NoDTX bool
 }
@@ -154,6 +158,9 @@ type Down struct {
 	MaxSpatial, MaxTemporal uint8
 	// Paused starts without packets, see Subscriber.Pause.
 	Paused bool
+	// Refused is told once the client's description does not take Mime, from where the
+	// peer's Handler is called; nil for nobody. The section stays for Peer.Recode.
+	Refused func()
 }
 
 // Errors that callers tell apart; others carry their context in their text.

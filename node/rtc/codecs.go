@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pion/webrtc/v4"
@@ -25,7 +26,9 @@ type format struct {
 }
 
 const (
-	mimeRED = "audio/red"
+	// MimeRED is opus with redundancy (RFC 2198).
+	MimeRED = "audio/red"
+	mimeRED = MimeRED
 	// ptOpus and ptRED are how packets of an audio/red track are told apart on every node.
 	ptOpus = 111
 	ptRED  = 63
@@ -35,11 +38,10 @@ const (
 // only matter in this node's offers. Order is preference.
 //
 // H264 is only constrained baseline: it is what every receiver decodes, and one
-// publisher is watched by all kinds of receivers. RED (RFC 2198) ends at the node that
-// faces the subscriber, which sends the opus in it.
+// publisher is watched by all kinds of receivers. RED (RFC 2198) goes on to subscribers
+// that take it; for others the node that faces them sends the opus in it. The level of
+// H265 is the highest of its tier: it bounds nothing here.
 var codecs = []format{
-	{relay.Audio, webrtc.MimeTypeOpus, ptOpus, 0, 48000, 2, "minptime=10;useinbandfec=1", true, true, true},
-	{relay.Audio, mimeRED, ptRED, 0, 48000, 2, "111/111", false, true, false},
 	{relay.Video, webrtc.MimeTypeVP8, 96, 97, 90000, 0, "", true, true, true},
 	{
 		relay.Video, webrtc.MimeTypeH264, 108, 109, 90000, 0,
@@ -47,6 +49,9 @@ var codecs = []format{
 	},
 	{relay.Video, webrtc.MimeTypeVP9, 98, 99, 90000, 0, "profile-id=0", false, true, true},
 	{relay.Video, webrtc.MimeTypeAV1, 35, 36, 90000, 0, "", false, true, true},
+	{relay.Video, webrtc.MimeTypeH265, 116, 117, 90000, 0, "level-id=186;profile-id=1;tier-flag=0;tx-mode=SRST", false, true, true},
+	{relay.Audio, webrtc.MimeTypeOpus, ptOpus, 0, 48000, 2, "minptime=10;useinbandfec=1", true, true, true},
+	{relay.Audio, mimeRED, ptRED, 0, 48000, 2, "111/111", false, true, true},
 }
 
 // in says whether the format is negotiated in a role.
@@ -151,8 +156,10 @@ func repeats(rtx, c webrtc.RTPCodecParameters) bool {
 	return strings.TrimSpace(apt) == "apt="+itoa(int(c.PayloadType))
 }
 
-// choose picks what a section is answered with: the codec its AddTrack named if the
-// client offers it, else the client's first that everyone decodes, else its first.
+// choose picks what a section is answered with. First the codec in use: the one its
+// AddTrack named if the client offers it, else the client's first that everyone decodes,
+// else its first. The others follow: clients made with pion never offer again what the
+// answer to one section left out.
 func choose(offered []webrtc.RTPCodecParameters, wish string) (chosen []webrtc.RTPCodecParameters) {
 	rank := func(c webrtc.RTPCodecParameters) int {
 		switch {
@@ -176,6 +183,11 @@ func choose(offered []webrtc.RTPCodecParameters, wish string) (chosen []webrtc.R
 	}
 	for _, c := range offered {
 		if repeats(c, chosen[0]) || strings.EqualFold(chosen[0].MimeType, mimeRED) && strings.EqualFold(c.MimeType, webrtc.MimeTypeOpus) {
+			chosen = append(chosen, c)
+		}
+	}
+	for _, c := range offered {
+		if !slices.ContainsFunc(chosen, func(o webrtc.RTPCodecParameters) bool { return o.PayloadType == c.PayloadType }) {
 			chosen = append(chosen, c)
 		}
 	}
@@ -212,20 +224,24 @@ func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 }
 
 // preferring returns the codecs of a section that carries mime: it, then the common
-// ones of its kind, so that no client has to refuse the section. ok is false when this
-// node does not send mime.
-func preferring(kind relay.Kind, mime string) (out []webrtc.RTPCodecParameters, ok bool) {
-	var rest []webrtc.RTPCodecParameters
+// ones of its kind, so that no client has to refuse the section and the track may go on
+// in one of them. With all the others follow too: pion offers nothing later that the
+// client's first answer of a kind did not name. ok is false when this node does not
+// send mime.
+func preferring(kind relay.Kind, mime string, all bool) (out []webrtc.RTPCodecParameters, ok bool) {
+	var common, rest []webrtc.RTPCodecParameters
 	for _, c := range codecs {
 		switch {
 		case !c.down || c.kind != kind:
 		case strings.EqualFold(c.mime, mime):
 			out, ok = append(out, c.parameters(Downlink)...), true
 		case c.common:
+			common = append(common, c.parameters(Downlink)...)
+		case all:
 			rest = append(rest, c.parameters(Downlink)...)
 		}
 	}
-	return append(out, rest...), ok
+	return slices.Concat(out, common, rest), ok
 }
 
 // Codecs returns the mime types that clients may publish, in order of preference, for

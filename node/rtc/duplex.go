@@ -159,7 +159,7 @@ func (p *Peer) preferSent(t *webrtc.RTPTransceiver, s section, mime string) {
 		codecs = offeredCodecs(t) // chosen by chooseCodecs
 	}
 	_ = t.SetCodecPreferences(nil)
-	for _, c := range sendable(offeredCodecs(t), sentAs(mime)) {
+	for _, c := range sendable(offeredCodecs(t), mime) {
 		if !slices.ContainsFunc(codecs, func(have webrtc.RTPCodecParameters) bool { return have.PayloadType == c.PayloadType }) {
 			codecs = append(codecs, c)
 		}

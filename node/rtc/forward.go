@@ -141,6 +141,15 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 	return o, relay.DropLate, false, false, false
 }
 
+// recode goes on with another codec: its own layers, and numbers after those sent.
+func (f *forwarder) recode(mime string, now int64) {
+	f.codec = codec.Of(mime)
+	f.svc = f.codec == codec.VP9 || f.codec == codec.AV1
+	f.selector = layer.New(f.svc, f.want, now)
+	f.numbers.Recode(f.codec)
+	f.frames = frames{}
+}
+
 // simulcast is for a VP9 or AV1 track whose encodings are the layers. A publisher keeps
 // to one or the other, so there is no way back.
 func (f *forwarder) simulcast(now int64) {
@@ -155,12 +164,12 @@ func (f *forwarder) marked(p *relay.Packet) bool {
 
 // payload appends to dst what is sent of a packet, false when it cannot be read. With
 // an empty dst it may alias the packet: the writer copies it.
-func (f *forwarder) payload(dst []byte, p *relay.Packet, o rewrite.Out) ([]byte, bool) {
+func (f *forwarder) payload(dst []byte, b *binding, p *relay.Packet, o rewrite.Out) ([]byte, bool) {
 	plain := p.Payload
 	switch {
 	case f.codec == codec.VP8 || f.codec == codec.VP9:
 		return f.numbers.AppendPayload(dst, p, o), true
-	case f.codec == codec.RED && p.PayloadType == ptRED:
+	case f.codec == codec.RED && p.PayloadType == ptRED && !b.redundant(p):
 		_, block, ok := codec.Primary(p.Payload)
 		if !ok || len(block) == 0 {
 			return dst, false

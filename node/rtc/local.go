@@ -6,6 +6,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"maille/relay"
+	"maille/relay/codec"
 )
 
 // local is a Subscriber as pion sees it: a webrtc.TrackLocal.
@@ -27,18 +28,11 @@ func (l local) Kind() webrtc.RTPCodecType { return pionKind(l.s.down.Kind) }
 // whole connection: a track whose codec the client refused stays silent.
 func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	s := l.s
-	b := &binding{writer: c.WriteStream(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission())}
-	var chosen webrtc.RTPCodecParameters
-	for _, codec := range c.CodecParameters() {
-		if strings.EqualFold(codec.MimeType, sentAs(s.down.Mime)) && !b.usable {
-			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
-		}
+	b := &binding{
+		writer: c.WriteStream(), ssrc: uint32(c.SSRC()), rtxSSRC: uint32(c.SSRCRetransmission()),
+		formats: c.CodecParameters(),
 	}
-	for _, codec := range c.CodecParameters() {
-		if repeats(codec, chosen) && b.usable && b.rtxSSRC != 0 {
-			b.rtx = uint8(codec.PayloadType)
-		}
-	}
+	chosen := b.choose(s.down.Mime)
 	for _, e := range c.HeaderExtensions() {
 		setExtension(&b.ids, e.URI, uint8(e.ID))
 	}
@@ -47,10 +41,42 @@ func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	}
 	if !b.usable {
 		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)
+		if s.down.Refused != nil {
+			s.peer.post(s.down.Refused)
+		}
 	}
 	s.peer.hear(s, b)
 	s.bound.Store(b)
 	return chosen, nil
+}
+
+// choose sets the formats that a track of a codec is sent in; usable is false when the
+// client has none for it.
+func (b *binding) choose(mime string) (chosen webrtc.RTPCodecParameters) {
+	b.pt, b.rtx, b.red, b.usable = 0, 0, 0, false
+	for _, codec := range b.formats {
+		switch {
+		case strings.EqualFold(codec.MimeType, sentAs(mime)) && !b.usable:
+			chosen, b.pt, b.usable = codec, uint8(codec.PayloadType), true
+		case strings.EqualFold(codec.MimeType, mimeRED):
+			b.red = uint8(codec.PayloadType)
+		}
+	}
+	for _, codec := range b.formats {
+		if repeats(codec, chosen) && b.usable && b.rtxSSRC != 0 {
+			b.rtx = uint8(codec.PayloadType)
+		}
+	}
+	return chosen
+}
+
+// redundant reports whether a packet goes on as RED: the client takes it, and its opus
+// has the number that the packet's blocks name.
+func (b *binding) redundant(p *relay.Packet) bool {
+	if b.red == 0 || p.PayloadType != ptRED {
+		return false
+	}
+	return codec.REDOf(p.Payload, b.pt)
 }
 
 // Unbind is called by pion when the section is freed.

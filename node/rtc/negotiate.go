@@ -35,6 +35,8 @@ type downlink struct {
 	idle     map[relay.Kind]int // transceivers that can be used again
 	leaving  map[relay.Kind]int // those whose removal is being negotiated
 	ask      asking             // of a Duplex peer
+	// named are the kinds whose codecs the client has answered, see preferring.
+	named map[relay.Kind]bool
 }
 
 func (d *downlink) init() {
@@ -42,6 +44,7 @@ func (d *downlink) init() {
 	d.kick, d.answered = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.idle, d.leaving = make(map[relay.Kind]int), make(map[relay.Kind]int)
 	d.ask.init()
+	d.named = make(map[relay.Kind]bool)
 }
 
 // schedule asks for an offer; the caller holds mu.
@@ -84,8 +87,7 @@ func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
 	if !p.role.sends() {
 		return nil, ErrRole
 	}
-	prefer, ok := preferring(d.Kind, sentAs(d.Mime))
-	if !ok {
+	if _, ok := preferring(d.Kind, d.Mime, false); !ok {
 		return nil, fmt.Errorf("%w: %s", ErrCodec, d.Mime)
 	}
 	if p.closing() {
@@ -104,7 +106,7 @@ func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
 	if p.role == Duplex {
 		p.down.ask.homeless = append(p.down.ask.homeless, s)
 	} else {
-		p.down.changes = append(p.down.changes, func() { p.attach(s, prefer) })
+		p.down.changes = append(p.down.changes, func() { p.attach(s) })
 	}
 	p.schedule()
 	return s, nil
@@ -132,9 +134,10 @@ func (p *Peer) Unsubscribe(sid relay.TrackID) {
 
 // attach gives the subscriber a section, a free one if there is one. negotiate calls
 // it between two exchanges.
-func (p *Peer) attach(s *Subscriber, prefer []webrtc.RTPCodecParameters) {
+func (p *Peer) attach(s *Subscriber) {
 	p.mu.Lock()
 	reuse := p.down.idle[s.down.Kind] > 0
+	prefer, _ := preferring(s.down.Kind, s.down.Mime, !p.down.named[s.down.Kind])
 	p.mu.Unlock()
 	t, err := p.section(s, reuse)
 	if err != nil {
@@ -306,6 +309,11 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 	p.mu.Lock()
 	p.candidates = 0
 	p.down.waiting, p.down.last = false, ""
+	for _, s := range in.sections {
+		if s.kind != "application" {
+			p.down.named[relayKind(s.kind)] = true
+		}
+	}
 	for kind, n := range p.down.leaving {
 		p.down.idle[kind] += n
 	}

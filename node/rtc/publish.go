@@ -175,8 +175,9 @@ func (p *Peer) restarted(ufrag string) error {
 	return nil
 }
 
-// chooseCodecs answers each new section with one codec and its retransmissions. A track
-// then never changes its codec under its subscribers.
+// chooseCodecs answers each new section with one codec in use, which is its first.
+// Packets of another are dropped (terms.accept): a track never changes its codec under
+// its subscribers.
 func (p *Peer) chooseCodecs(in *checked) {
 	for _, t := range p.pc.GetTransceivers() {
 		i := slices.IndexFunc(in.sections, func(s section) bool { return s.mid == t.Mid() && s.sends })
@@ -265,6 +266,10 @@ func (p *Peer) match() {
 			}
 			e := p.up.expected[i]
 			p.up.expected = slices.Delete(p.up.expected, i, i+1)
+			if e.Into != nil && e.Into.pub.track.Mime() != s.terms.mime {
+				p.log.Info("further codec without its section", "track", e.Into.pub.track.ID(), "mime", s.terms.mime)
+				continue
+			}
 			p.publish(s, e)
 		}
 	}
@@ -279,7 +284,9 @@ func (p *Peer) publish(s *upSection, e Expect) {
 		Encodings: max(1, len(s.rids)), Track: pub.track,
 	}
 	p.post(func() { p.h.Published(told) })
-	pub.track.SetSource(pub)
+	if !pub.further {
+		pub.track.SetSource(pub)
+	}
 	for _, a := range s.remote {
 		p.read(pub, s, a)
 	}
@@ -295,13 +302,15 @@ func (p *Peer) unpublish(mid string) {
 	}
 	pub := s.pub
 	p.post(func() {
-		pub.track.Close()
-		p.h.Unpublished(pub.sid)
+		if !pub.further {
+			pub.track.Close()
+		}
+		p.h.Unpublished(pub.track.ID())
 	})
 }
 
-// Unpublish ends a track, expected or running, while its client may go on sending:
-// what still comes is dropped. An unknown sid is ignored.
+// Unpublish ends a track in all its codecs, expected or running, while its client may
+// go on sending: what still comes is dropped. An unknown sid is ignored.
 func (p *Peer) Unpublish(sid relay.TrackID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -314,7 +323,7 @@ func (p *Peer) Unpublish(sid relay.TrackID) {
 		s.pub, s.ended = nil, true
 		p.post(func() {
 			pub.track.Close()
-			p.h.Unpublished(pub.sid)
+			p.h.Unpublished(pub.track.ID())
 		})
 	}
 }
@@ -356,7 +365,7 @@ func (p *Peer) read(pub *publication, s *upSection, a arrival) {
 		return
 	}
 	r := &reader{
-		pub: pub, encoding: encoding, simulcast: len(s.rids) > 1, terms: s.terms, arrival: a, now: p.engine.now,
+		pub: pub, encoding: encoding, simulcast: len(s.rids) > 1 && a.track.RID() != "", terms: s.terms, arrival: a, now: p.engine.now,
 		inspect: codec.NewInspector(s.terms.mime),
 	}
 	p.up.readers[r] = struct{}{}

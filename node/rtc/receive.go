@@ -20,8 +20,9 @@ const maxResend = 128
 // publication is the relay.Source of a track that this peer's client sends.
 type publication struct {
 	peer        *Peer
-	sid         relay.TrackID
+	sid         relay.TrackID // as clients know it; the track of a further codec has its own
 	track       *track.Track
+	further     bool // see Further; the track is not this peer's to close
 	stereo, dtx bool
 	ssrc        [relay.MaxSpatial]atomic.Uint32 // 0 until the encoding's stream began
 	drops       relay.Drops
@@ -33,6 +34,9 @@ type publication struct {
 }
 
 func newPublication(p *Peer, s *upSection, e Expect) *publication {
+	if e.Into != nil {
+		return e.Into.pub
+	}
 	return &publication{
 		peer: p, sid: e.Sid, stereo: e.Stereo, dtx: !e.NoDTX,
 		track: track.New(e.Sid, e.Kind, s.terms.mime, track.WithClock(p.engine.now)),
@@ -53,7 +57,7 @@ func (pub *publication) Demand(want relay.LayerSet) {
 		want := pub.demand
 		pub.pending = false
 		pub.mu.Unlock()
-		pub.peer.h.Demand(pub.sid, want)
+		pub.peer.h.Demand(pub.track.ID(), want)
 	})
 }
 
@@ -89,12 +93,12 @@ type PublicationStats struct {
 }
 
 // PublicationStats returns the counters of a published track, false when there is
-// none of that sid.
-func (p *Peer) PublicationStats(sid relay.TrackID) (PublicationStats, bool) {
+// none of that name.
+func (p *Peer) PublicationStats(id relay.TrackID) (PublicationStats, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.up.sections {
-		if s.pub != nil && s.pub.sid == sid {
+		if s.pub != nil && s.pub.track.ID() == id {
 			return PublicationStats{Asked: s.pub.asked.Load(), Drops: s.pub.drops.Snapshot()}, true
 		}
 	}

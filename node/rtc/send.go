@@ -46,6 +46,9 @@ func (w *writer) head(c *transportCount, b *binding, in *relay.Packet, f *frames
 	h.PayloadType, h.SSRC, h.SequenceNumber, h.Timestamp = b.pt, b.ssrc, o.Seq, o.Timestamp
 	h.Extensions, h.Extension, h.ExtensionProfile = h.Extensions[:0], false, profileOneByte
 	if in != nil {
+		if b.redundant(in) {
+			h.PayloadType = b.red
+		}
 		if b.ids.Descriptor != 0 && len(in.Descriptor) > 0 {
 			w.dd = f.append(w.dd[:0], in, o.Seq)
 			w.extend(b.ids.Descriptor, w.dd)
@@ -125,7 +128,7 @@ func (s *Subscriber) awaited(b *binding, p *relay.Packet, why relay.Drop) bool {
 // first sends a packet for the first time; the caller holds mu.
 func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bool) {
 	w := &s.writer
-	payload, ok := s.out.payload(w.payload[:0], p, o)
+	payload, ok := s.out.payload(w.payload[:0], b, p, o)
 	if !ok {
 		s.drops.Add(relay.DropMalformed)
 		s.padding(b, o)
@@ -165,7 +168,7 @@ func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 		w.header.PayloadType, w.header.SSRC, w.header.SequenceNumber = b.rtx, b.rtxSSRC, w.rtxSeq
 		w.rtxSeq++
 	}
-	payload, ok := s.out.payload(payload, p, o)
+	payload, ok := s.out.payload(payload, b, p, o)
 	if !ok {
 		s.drops.Add(relay.DropMalformed)
 		return

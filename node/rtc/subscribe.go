@@ -14,9 +14,8 @@ import (
 // Subscriber is one track on its way to one client, the relay.Sink of the track. It chooses a layer, renumbers, encrypts, and answers the
 // client's feedback.
 type Subscriber struct {
-	peer  *Peer
-	down  Down
-	track *track.Track
+	peer *Peer
+	down Down
 
 	transceiver *webrtc.RTPTransceiver // guarded by Peer.mu
 	bound       atomic.Pointer[binding]
@@ -27,6 +26,7 @@ type Subscriber struct {
 	heard               atomic.Pointer[Heard]
 
 	mu      sync.Mutex // guards all below
+	track   *track.Track
 	tap     *track.Tap // nil until started
 	started bool
 	ended   bool
@@ -48,10 +48,12 @@ type Subscriber struct {
 type binding struct {
 	writer  webrtc.TrackLocalWriter
 	pt, rtx uint8 // rtx is 0 without retransmission format
+	red     uint8 // payload type of RED, 0 when the client does not take it
 	ssrc    uint32
 	rtxSSRC uint32
 	ids     packet.ExtMap
-	usable  bool // the client takes the codec
+	usable  bool                        // the client takes the codec
+	formats []webrtc.RTPCodecParameters // all that the client takes
 }
 
 func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
@@ -70,24 +72,27 @@ func (s *Subscriber) start() {
 		return
 	}
 	s.started = true
-	if e := s.track.Stats().Encodings; s.out.svc && e[1].Packets+e[2].Packets > 0 {
+	t := s.track
+	if e := t.Stats().Encodings; s.out.svc && e[1].Packets+e[2].Packets > 0 {
 		s.out.simulcast(s.peer.engine.now())
 	}
-	s.out.live(s.track.Live(), s.peer.engine.now())
+	s.out.live(t.Live(), s.peer.engine.now())
 	s.asked, s.heeds = s.out.wants(), s.out.hears()
 	want, hear := s.asked, s.heeds
 	s.mu.Unlock()
 	for encoding := range uint8(relay.MaxSpatial) {
-		if c, ok := s.track.LastClock(encoding); ok {
+		if c, ok := t.LastClock(encoding); ok {
 			s.Clock(c)
 		}
 	}
 
-	tap := s.track.Attach(s, want) // closes s at once if the track has ended
+	tap := t.Attach(s, want) // closes s at once if the track has ended
 	tap.Hear(hear)
 	s.mu.Lock()
-	s.tap = tap
-	ended := s.ended
+	ended := s.ended || s.track != t
+	if !ended {
+		s.tap = tap
+	}
 	s.mu.Unlock()
 	if ended {
 		tap.Detach()
@@ -184,10 +189,10 @@ func (s *Subscriber) Pause(paused bool) {
 }
 
 func (s *Subscriber) change(f func(now int64)) {
-	now, live := s.peer.engine.now(), s.track.Live()
+	now := s.peer.engine.now()
 	s.mu.Lock()
 	f(now)
-	s.out.live(live, now)
+	s.out.live(s.track.Live(), now)
 	tap := s.tap
 	s.mu.Unlock()
 	if tap != nil {

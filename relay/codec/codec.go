@@ -1,7 +1,7 @@
 // Package codec reads what a forwarder needs from the clear bytes of a packet: where
 // pictures begin, which are keyframes, which layer a packet belongs to. It looks only
 // at payload descriptors, header extensions and the first bytes that end to end
-// encryption leaves clear (one byte of a VP8 frame, two of an H.264 NAL unit), never
+// encryption leaves clear (one byte of a VP8 frame, the first of an H.264 or H.265 NAL unit), never
 // at the coded picture. No input makes it fail: what cannot be read is unmarked.
 package codec
 
@@ -22,10 +22,11 @@ const (
 	VP9
 	H264
 	AV1
+	H265
 )
 
 var names = map[string]Codec{
-	"opus": Opus, "red": RED, "vp8": VP8, "vp9": VP9, "h264": H264, "av1": AV1,
+	"opus": Opus, "red": RED, "vp8": VP8, "vp9": VP9, "h264": H264, "av1": AV1, "h265": H265,
 }
 
 // Of returns the codec of a MIME type such as "video/VP8", in any case, with or
@@ -46,7 +47,7 @@ func (c Codec) ClockRate() uint32 {
 }
 
 // Inspect marks one packet without knowing those before it. It suffices for Opus,
-// VP8, VP9 and H.264; AV1 needs an Inspector to know layers.
+// VP8, VP9, H.264 and H.265; AV1 needs an Inspector to know layers.
 func Inspect(mime string, p *relay.Packet) {
 	i := Inspector{codec: Of(mime)}
 	i.Inspect(p)
@@ -80,6 +81,8 @@ func (i *Inspector) Inspect(p *relay.Packet) {
 		inspectH264(p)
 	case AV1:
 		inspectAV1(p)
+	case H265:
+		inspectH265(p)
 	}
 }
 

@@ -84,6 +84,22 @@ func TestInspect(t *testing.T) {
 		},
 		{name: "vp9 cut", mime: "video/VP9", payload: []byte{0xe8, 1}},
 
+		{name: "h265 parameter set", mime: "video/H265", payload: []byte{0x40, 1, 0x0c}, want: marks{Key: true, Start: true, Switch: true}},
+		{name: "h265 picture parameter set", mime: "video/H265", payload: []byte{0x44, 1, 0xc1}},
+		{name: "h265 random access", mime: "video/H265", payload: []byte{0x26, 1, 0xaf}, want: marks{Key: true, Start: true, Switch: true}},
+		{name: "h265 random access, second slice", mime: "video/H265", payload: []byte{0x26, 1, 0x2f}, want: marks{Key: true, Switch: true}},
+		{name: "h265 slice", mime: "video/H265", payload: []byte{0x02, 1, 0xd0}, want: marks{Start: true, Switch: true}},
+		{name: "h265 temporal 1", mime: "video/H265", payload: []byte{0x02, 2, 0xd0}, want: marks{Start: true, Temporal: 1}},
+		{name: "h265 temporal 1, up", mime: "video/H265", payload: []byte{0x04, 2, 0xd0}, want: marks{Start: true, Switch: true, Temporal: 1}},
+		{
+			name: "h265 aggregate", mime: "video/H265", payload: []byte{0x60, 1, 0, 3, 0x42, 1, 1, 0, 3, 0x44, 1, 1},
+			want: marks{Key: true, Start: true, Switch: true},
+		},
+		{name: "h265 aggregate beyond its end", mime: "video/H265", payload: []byte{0x60, 1, 0, 9, 0x42, 1, 1}},
+		{name: "h265 fragment of a random access", mime: "video/H265", payload: []byte{0x62, 1, 0x93, 0x80}, want: marks{Key: true, Start: true, Switch: true}},
+		{name: "h265 next fragment", mime: "video/H265", payload: []byte{0x62, 1, 0x13, 0x80}, want: marks{Key: true, Switch: true}},
+		{name: "h265 cut", mime: "video/H265", payload: []byte{0x62, 1}},
+
 		{name: "av1 new sequence", mime: "video/AV1", payload: []byte{0x18, 0x0a}, want: marks{Key: true, Start: true, Switch: true}},
 		{name: "av1 other", mime: "video/AV1", payload: []byte{0x10, 0x32}},
 	} {
@@ -118,7 +134,7 @@ func TestFrameEnd(t *testing.T) {
 func TestOf(t *testing.T) {
 	for mime, want := range map[string]Codec{
 		"video/VP8": VP8, "VP9": VP9, "audio/OPUS": Opus, "video/h264": H264, "video/AV1": AV1,
-		"audio/red": RED, "video/": Unknown, "": Unknown, "video/rtx": Unknown,
+		"audio/red": RED, "video/H265": H265, "video/": Unknown, "": Unknown, "video/rtx": Unknown,
 	} {
 		if got := Of(mime); got != want {
 			t.Errorf("Of(%q) = %v, want %v", mime, got, want)
@@ -129,7 +145,7 @@ func TestOf(t *testing.T) {
 func TestInspectAllocatesNothing(t *testing.T) {
 	p := relay.NewPacket()
 	p.Payload = []byte{0x90, 0xe0, 0x81, 0x02, 5, 0xa0, 1}
-	for _, mime := range []string{"video/VP8", "video/VP9", "video/H264", "audio/opus"} {
+	for _, mime := range []string{"video/VP8", "video/VP9", "video/H264", "video/H265", "audio/opus"} {
 		i := NewInspector(mime)
 		if got := testing.AllocsPerRun(100, func() { i.Inspect(p) }); got != 0 {
 			t.Errorf("%s: %v allocations", mime, got)

@@ -8,7 +8,7 @@ import (
 	"maille/relay"
 )
 
-var mimes = []string{"audio/opus", "audio/red", "video/VP8", "video/VP9", "video/H264", "video/AV1"}
+var mimes = []string{"audio/opus", "audio/red", "video/VP8", "video/VP9", "video/H264", "video/AV1", "video/H265"}
 
 // Whatever the bytes, nothing panics and layers stay within bounds, packet after
 // packet of one stream.
@@ -16,6 +16,8 @@ func FuzzInspect(f *testing.F) {
 	f.Add(uint8(2), []byte{0x90, 0xe0, 0x81, 0x02, 5, 0xa0, 1}, []byte{})
 	f.Add(uint8(3), []byte{0xea, 1, 0x51, 7, 0x18, 0, 1, 0, 1, 1, 4, 3}, []byte{})
 	f.Add(uint8(4), []byte{0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce}, []byte{})
+	f.Add(uint8(6), []byte{0x60, 1, 0, 4, 0x42, 1, 1, 1, 0, 3, 0x26, 1, 0xaf}, []byte{})
+	f.Add(uint8(6), []byte{0x62, 1, 0x93, 0x80}, []byte{})
 	var w bitWriter
 	w.put(24, 0xc00001)
 	w.put(5, 0x10)

@@ -14,3 +14,15 @@ func Primary(b []byte) (payloadType uint8, block []byte, ok bool) {
 	}
 	return b[0] & 0x7f, b[1+older:], true
 }
+
+// REDOf reports whether all blocks of a RED payload are of one payload type: a
+// receiver that numbers it otherwise could not read them.
+func REDOf(b []byte, payloadType uint8) bool {
+	for len(b) >= 4 && b[0]&0x80 != 0 {
+		if b[0]&0x7f != payloadType {
+			return false
+		}
+		b = b[4:]
+	}
+	return len(b) > 0 && b[0] == payloadType
+}

@@ -23,6 +23,9 @@ func TestPrimary(t *testing.T) {
 		if !ok || pt != 111 || !bytes.Equal(got, newest) {
 			t.Fatalf("%d %x %v", pt, got, ok)
 		}
+		if !REDOf(b, 111) || REDOf(b, 109) {
+			t.Fatal("not known by its payload type")
+		}
 		if _, _, ok := Primary(cut); ok && len(cut) < len(b)-len(newest) {
 			t.Fatal("a block beyond the payload was accepted")
 		}

@@ -77,6 +77,14 @@ func (r *Rewriter) Switch(encoding uint8) {
 	r.encoding, r.switching = encoding, true
 }
 
+// Recode makes the next packet the first of another codec of the same kind: numbers
+// and time go on from what was sent. What was sent before is no longer known.
+func (r *Rewriter) Recode(c codec.Codec) {
+	r.codec, r.picture = c, pictures{codec: c}
+	r.sent.count = 0
+	r.time.encoding = relay.MaxSpatial // of another clock: time goes on by arrival
+}
+
 // Next numbers a packet to be sent. It is false for one that has no place: of
 // another encoding, from before the epoch, sent already, or empty (Skip it).
 func (r *Rewriter) Next(p *relay.Packet) (Out, bool) {
