@@ -13,9 +13,9 @@ async function join(ctx) {
   const here = [];
   const times = { connect: [], same: [], across: [] };
   for (const who of cast) {
-    const person = await Person.open(ctx, who);
+    const person = await Person.enter(ctx, ctx.room, who);
     ctx.people[who.name] = person;
-    const joined = await person.join(await ctx.cluster.token(ctx.room, who.name), { adaptiveStream: who.adaptiveStream });
+    const { joined } = person;
     assert(joined.identity === who.name, `${who.name} became ${joined.identity}`);
     assert(joined.room === ctx.room, `${who.name} is in room ${joined.room}, not ${ctx.room}`);
     assert(/^PA_/.test(joined.sid), `participant sid ${joined.sid} does not start with PA_`);
@@ -35,6 +35,29 @@ async function join(ctx) {
   ctx.report.figure("connect() of livekit-client", ms(times.connect));
   if (times.same.length) ctx.report.figure("join to first frame, publisher in the same region", ms(times.same));
   ctx.report.figure("join to first frame, publisher in another region", ms(times.across));
+}
+
+/** Two keep two peer connections on /rtc, two have one on /rtc/v1 with the first offer in its URL. */
+async function paths(ctx) {
+  for (const p of Object.values(ctx.people)) {
+    const { path, offered, peers } = p.joined;
+    const want = p.v0 ? { path: "/rtc", offered: false, peers: 2 } : { path: "/rtc/v1", offered: true, peers: 1 };
+    assert(JSON.stringify({ path, offered, peers }) === JSON.stringify(want), `${p.name}: want ${JSON.stringify(want)}, got ${JSON.stringify({ path, offered, peers })}`);
+  }
+}
+
+/** Media is encrypted with AES-GCM, which costs a fifth of the older cipher. */
+async function ciphers(ctx) {
+  const seen = new Set();
+  for (const p of Object.values(ctx.people)) {
+    const list = await p.ask(5, "transports");
+    assert(list.length === p.joined.peers, `${p.name} has ${JSON.stringify(list)}`);
+    for (const t of list) {
+      assert(/^SRTP_AEAD_AES_(128|256)_GCM$/.test(t.srtp), `${p.name}'s media is encrypted with ${t.srtp}`);
+      seen.add(`${t.srtp}, ${{ FEFD: "DTLS 1.2", FEFC: "DTLS 1.3" }[t.tls] ?? t.tls} (${t.dtls}), ${t.protocol}`);
+    }
+  }
+  ctx.report.figure("media encryption", [...seen].join("; "));
 }
 
 async function roster(ctx) {
@@ -84,6 +107,8 @@ async function calm(ctx) {
 
 export default [
   { name: "four clients join three nodes and publish", seconds: 75, run: join, vital: true },
+  { name: "one peer connection and two, as asked", seconds: 5, run: paths },
+  { name: "media is encrypted with AES-GCM", seconds: 15, run: ciphers },
   { name: "everyone knows everyone", seconds: 30, run: roster },
   { name: "everyone sees and hears everyone", seconds: 60, run: media },
   { name: "no reconnection so far", seconds: 10, run: calm },

@@ -5,6 +5,9 @@ const POLL_MS = 150;
 
 export class Failure extends Error {}
 
+/** Why a case cannot run on this machine. It is told, and counted apart. */
+export class Skip extends Error {}
+
 /** A failure that waiting cannot mend. */
 export class Hopeless extends Failure {}
 
@@ -22,7 +25,7 @@ export async function until(what, seconds, probe) {
     try {
       last = await probe();
     } catch (err) {
-      if (err instanceof Hopeless || err instanceof TypeError || err instanceof ReferenceError) throw err;
+      if (err instanceof Hopeless || err instanceof Skip || err instanceof TypeError || err instanceof ReferenceError) throw err;
       last = String(err);
     }
     if (last === true) return;
@@ -49,30 +52,38 @@ export class Report {
   constructor() {
     this.results = [];
     this.figures = {};
+    this.numbers = {};
     this.started = Date.now();
   }
 
   async run(name, seconds, body) {
     const t0 = Date.now();
     let error = null;
+    let skipped = null;
     try {
       await within(`the case as a whole`, seconds, body());
     } catch (err) {
-      error = err instanceof Failure ? err.message : err.stack || String(err);
+      if (err instanceof Skip) skipped = err.message;
+      else error = err instanceof Failure ? err.message : err.stack || String(err);
     }
     const ms = Date.now() - t0;
-    this.results.push({ name, ms, error });
-    console.log(`${error ? "FAIL" : "ok  "} ${name}  (${(ms / 1000).toFixed(1)} s)`);
+    this.results.push({ name, ms, error, skipped });
+    console.log(`${error ? "FAIL" : skipped ? "skip" : "ok  "} ${name}${skipped ? `: ${skipped}` : ""}  (${(ms / 1000).toFixed(1)} s)`);
     if (error) console.log(error.replace(/^/gm, "     "));
-    return !error;
+    return !error && !skipped;
   }
 
-  /** A number worth reading, printed at the end and kept in report.json. */
-  figure(name, value) {
-    this.figures[name] = value;
+  /** Something worth reading, printed at the end and kept in report.json; numbers are kept there as numbers. */
+  figure(name, text, numbers) {
+    this.figures[name] = text;
+    if (numbers) this.numbers[name] = numbers;
   }
 
   get failed() {
     return this.results.filter((r) => r.error);
+  }
+
+  get skipped() {
+    return this.results.filter((r) => r.skipped);
   }
 }

@@ -1,5 +1,7 @@
 // One participant: joins with the stock livekit-client, notes every event with its
 // time, and answers the test's questions about what it receives.
+import { colourOf, hummed, inbound, loudest, outbound, painted, transports } from "./media.mjs";
+
 const LK = window.LivekitClient;
 const { RoomEvent, Track } = LK;
 const decoder = new TextDecoder();
@@ -7,22 +9,6 @@ const encoder = new TextEncoder();
 
 // Wall clock with sub-millisecond steps; all pages of one browser agree on it.
 const now = () => performance.timeOrigin + performance.now();
-
-/** The strongest frequency of a track over a moment, in hertz; 0 for silence. */
-async function loudest(track) {
-  const audio = new AudioContext();
-  try {
-    const spectrum = new AnalyserNode(audio, { fftSize: 4096 });
-    audio.createMediaStreamSource(new MediaStream([track])).connect(spectrum);
-    await new Promise((r) => setTimeout(r, 250));
-    const bins = new Float32Array(spectrum.frequencyBinCount);
-    spectrum.getFloatFrequencyData(bins);
-    const top = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
-    return bins[top] > -60 ? (top * audio.sampleRate) / spectrum.fftSize : 0;
-  } finally {
-    await audio.close();
-  }
-}
 
 class Client {
   constructor() {
@@ -35,19 +21,32 @@ class Client {
     this.events.push({ type, at: now(), ...fields });
   }
 
-  async join({ url, token, adaptiveStream = false, dynacast = true, publish = true }) {
+  /**
+   * Joins. v0 keeps two peer connections, otherwise it is the SDK's default. key turns
+   * end-to-end encryption on; room holds any other option of the SDK's Room.
+   */
+  async join({ url, token, v0 = false, publish = true, key, connect = {}, room: more = {}, adaptiveStream = false }) {
     LK.setLogLevel("debug");
-    const room = new LK.Room({
+    const options = {
       adaptiveStream,
-      dynacast,
+      dynacast: true,
       videoCaptureDefaults: { resolution: { width: 640, height: 360, frameRate: 15 } },
-      publishDefaults: { videoCodec: "vp8", simulcast: true, stopMicTrackOnMute: false },
-    });
+      ...more,
+      publishDefaults: { videoCodec: "vp8", simulcast: true, stopMicTrackOnMute: false, ...more.publishDefaults },
+    };
+    if (v0) options.singlePeerConnection = false;
+    if (key) {
+      this.keys = new LK.ExternalE2EEKeyProvider();
+      options.encryption = { keyProvider: this.keys, worker: new Worker("/livekit-client.e2ee.worker.js") };
+      await this.keys.setKey(key);
+    }
+    const room = new LK.Room(options);
     this.room = room;
     this.listen(room);
+    if (key) await room.setE2EEEnabled(true);
     const t0 = now();
     this.started = t0;
-    await room.connect(url, token, { maxRetries: 1, websocketTimeout: 10_000, peerConnectionTimeout: 10_000 });
+    await room.connect(url, token, { maxRetries: 1, websocketTimeout: 10_000, peerConnectionTimeout: 10_000, ...connect });
     const connected = now() - t0;
     document.getElementById("who").textContent = `${room.localParticipant.identity} in ${room.name} by ${url}`;
     if (publish) {
@@ -60,7 +59,15 @@ class Client {
       sid: room.localParticipant.sid,
       room: room.name,
       server: room.serverInfo,
+      ...this.paths(),
     };
+  }
+
+  /** Where the signalling socket went, and how many peer connections there are. */
+  paths() {
+    const { publisher, subscriber } = this.room.engine.pcManager;
+    const last = window.sockets.at(-1) ?? "";
+    return { path: new URL(last).pathname, offered: last.includes("join_request="), peers: [publisher, subscriber].filter(Boolean).length };
   }
 
   listen(room) {
@@ -115,42 +122,17 @@ class Client {
   async received() {
     const out = {};
     for (const [identity, p] of this.room.remoteParticipants) {
-      for (const pub of p.trackPublications.values()) {
-        const row = { subscribed: pub.isSubscribed, muted: pub.isMuted, sid: pub.trackSid };
-        out[`${identity}/${pub.source}`] = row;
-        const stats = await pub.track?.getRTCStatsReport();
-        stats?.forEach((s) => {
-          if (s.type !== "inbound-rtp") return;
-          row.packets = s.packetsReceived;
-          row.bytes = s.bytesReceived;
-          row.lost = s.packetsLost;
-          if (s.kind === "video") {
-            Object.assign(row, { frames: s.framesDecoded ?? 0, keyframes: s.keyFramesDecoded, width: s.frameWidth, height: s.frameHeight });
-            Object.assign(row, { freezes: s.freezeCount, nack: s.nackCount, pli: s.pliCount });
-          } else {
-            Object.assign(row, { samples: s.totalSamplesReceived ?? 0, energy: s.totalAudioEnergy ?? 0, level: s.audioLevel });
-            row.concealed = s.concealedSamples;
-          }
-        });
-        const el = pub.track?.attachedElements[0];
-        if (el) Object.assign(row, { time: el.currentTime, elWidth: el.videoWidth, elHeight: el.videoHeight });
-      }
+      for (const pub of p.trackPublications.values()) out[`${identity}/${pub.source}`] = await inbound(pub);
     }
     return out;
   }
 
-  /** What this participant sends, one row for each encoding. */
-  async sent() {
-    const out = [];
-    for (const pub of this.room.localParticipant.trackPublications.values()) {
-      const stats = await pub.track?.getRTCStatsReport();
-      stats?.forEach((s) => {
-        if (s.type !== "outbound-rtp") return;
-        const { rid, kind, packetsSent, framesSent, frameWidth, frameHeight, active, qualityLimitationReason } = s;
-        out.push({ source: pub.source, rid, kind, packetsSent, framesSent, frameWidth, frameHeight, active, qualityLimitationReason });
-      });
-    }
-    return out;
+  sent() {
+    return outbound(this.room.localParticipant);
+  }
+
+  transports() {
+    return transports(this.room);
   }
 
   firstFrames() {
@@ -214,31 +196,17 @@ class Client {
 
   /** Publishes a plain colour and hums a tone instead of the microphone's beeps. */
   async sign(rgb, hertz) {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 90 });
-    const draw = canvas.getContext("2d");
-    let odd = false;
-    const timer = setInterval(() => {
-      draw.fillStyle = `rgb(${rgb})`;
-      draw.fillRect(0, 0, 160, 90);
-      // Something must change, or no frame is captured.
-      draw.fillStyle = (odd = !odd) ? "#000" : "#fff";
-      draw.fillRect(0, 0, 8, 8);
-    }, 100);
-    const audio = new AudioContext();
-    const tone = new OscillatorNode(audio, { frequency: hertz });
-    const out = new MediaStreamAudioDestinationNode(audio);
-    tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
-    tone.start();
+    const colour = painted(rgb, 160, 90);
+    const tone = hummed(hertz);
     const me = this.room.localParticipant;
-    const colour = canvas.captureStream().getVideoTracks()[0];
-    await me.publishTrack(colour, { name: "colour", source: Track.Source.Unknown, simulcast: false });
+    await me.publishTrack(colour.track, { name: "colour", source: Track.Source.Unknown, simulcast: false });
     const microphone = me.getTrackPublication(Track.Source.Microphone).track;
-    await microphone.replaceTrack(out.stream.getAudioTracks()[0]);
+    await microphone.replaceTrack(tone.track);
     this.unsign = async () => {
       await microphone.restartTrack();
-      await me.unpublishTrack(colour, true);
-      clearInterval(timer);
-      await audio.close();
+      await me.unpublishTrack(colour.track, true);
+      colour.end();
+      await tone.end();
     };
   }
 
@@ -246,15 +214,24 @@ class Client {
   async signOf(identity) {
     const from = this.room.remoteParticipants.get(identity);
     const video = from?.getTrackPublicationByName("colour")?.track?.attachedElements[0];
-    let rgb = null;
-    if (video?.videoWidth) {
-      const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 9 });
-      const draw = canvas.getContext("2d");
-      draw.drawImage(video, 0, 0, 16, 9);
-      rgb = [...draw.getImageData(10, 5, 1, 1).data.slice(0, 3)];
-    }
     const sound = from?.getTrackPublication(Track.Source.Microphone)?.track?.mediaStreamTrack;
-    return { rgb, hertz: sound ? await loudest(sound) : null };
+    return { rgb: colourOf(video), hertz: sound ? await loudest(sound) : null };
+  }
+
+  /** The colour that is shown of someone; null before a first frame. */
+  colour(identity, source = Track.Source.Camera) {
+    return colourOf(this.room.remoteParticipants.get(identity)?.getTrackPublication(source)?.track?.attachedElements[0]);
+  }
+
+  /** Publishes a picture of one colour with the given codec and options, instead of a camera. */
+  async paint(rgb, width, height, options) {
+    const colour = painted(rgb, width, height, options.fps ?? 15);
+    const pub = await this.room.localParticipant.publishTrack(colour.track, { source: Track.Source.Camera, ...options });
+    this.unpaint = async () => {
+      await this.room.localParticipant.unpublishTrack(colour.track, true);
+      colour.end();
+    };
+    return { sid: pub.trackSid, mime: pub.mimeType };
   }
 
   leave() {
@@ -262,8 +239,8 @@ class Client {
   }
 
   /** Tries to join and reports the refusal; a success is the test's failure. */
-  async refused(url, token) {
-    const room = new LK.Room();
+  async refused(url, token, v0) {
+    const room = new LK.Room(v0 ? { singlePeerConnection: false } : {});
     try {
       await room.connect(url, token, { maxRetries: 1, websocketTimeout: 5_000, peerConnectionTimeout: 5_000 });
     } catch (err) {

@@ -1,0 +1,84 @@
+// Every codec the SDK publishes, through one and two peer connections: the picture is
+// right, the codec is the one that was asked for, and viewers choose their layer.
+import { assert, Skip, until } from "../lib/check.mjs";
+import { nodes } from "../lib/cluster.mjs";
+import { Person } from "../lib/people.mjs";
+
+const near = (got, want, by = 70) => got?.every((v, i) => Math.abs(v - want[i]) < by);
+
+async function join(ctx) {
+  for (const who of [
+    { name: "pat", url: nodes.paris.ws, region: "paris" },
+    { name: "lea", url: nodes.lyon.ws, region: "lyon", v0: true },
+    { name: "max", url: nodes.marseille.ws, region: "marseille" },
+  ]) {
+    ctx.people[who.name] = await Person.enter(ctx, ctx.room, who, { publish: false });
+  }
+}
+
+/** A viewer asks for the layers in turn. heights: LOW and HIGH. */
+async function layers(viewer, key, heights, seconds) {
+  const [identity, source] = key.split("/");
+  for (const [quality, height] of [["LOW", heights[0]], ["HIGH", heights[1]]]) {
+    await viewer.ask(5, "quality", identity, source, quality);
+    const start = (await viewer.received())[key]?.frames ?? 0;
+    await until(`${viewer.name} gets ${key} ${height} lines high when it asks for ${quality}`, seconds, async () => {
+      const row = (await viewer.received())[key];
+      return (row?.height === height && row.frames > start + 3) || row;
+    });
+  }
+}
+
+/** from publishes with a codec; both viewers see the colour, then one switches layers. */
+async function shown(ctx, { from, codec, rgb, heights, options = {}, mode, seconds = 15 }) {
+  const publisher = ctx.people[from];
+  const viewers = Object.values(ctx.people).filter((p) => p !== publisher);
+  const able = await publisher.do(5, (_c, mime) => RTCRtpSender.getCapabilities("video").codecs.some((c) => c.mimeType.toLowerCase() === mime), `video/${codec}`);
+  if (!able) throw new Skip(`this Chromium cannot send ${codec}`);
+  const t0 = Date.now();
+  await publisher.ask(15, "paint", rgb, 640, 360, { videoCodec: codec, ...options });
+  try {
+    for (const p of viewers) {
+      const key = `${from}/camera`;
+      await until(`${p.name} sees the colour of ${from} by ${codec}`, seconds, async () => {
+        const row = (await p.received())[key];
+        const got = await p.ask(5, "colour", from);
+        return (near(got, rgb) && row?.codec?.toLowerCase() === `video/${codec}`) || { want: rgb, got, row, sent: await publisher.ask(5, "sent") };
+      });
+    }
+    ctx.report.figure(`${codec} from ${from}: publish to picture at all`, `${Date.now() - t0} ms`);
+    const sent = (await publisher.ask(5, "sent")).filter((s) => s.kind === "video");
+    if (mode) assert(sent.some((s) => s.scalabilityMode === mode), `${from} sends ${JSON.stringify(sent)}, not ${mode}`);
+    if (heights) for (const p of viewers) await layers(p, `${from}/camera`, heights, seconds);
+  } finally {
+    await publisher.ask(8, "unpaint");
+  }
+  for (const p of viewers) {
+    await until(`${p.name} learns that the ${codec} picture is gone`, 8, async () => (await p.do(5, (c, who) => c.room.remoteParticipants.get(who).trackPublications.size, from)) === 0);
+  }
+}
+
+/** Sound with redundancy, from both kinds of connection to both. */
+async function red(ctx) {
+  const { pat, lea, max } = ctx.people;
+  for (const [from, viewers] of [[pat, [lea, max]], [lea, [pat, max]]]) {
+    await from.ask(10, "microphone", true);
+    for (const p of viewers) {
+      await until(`${p.name} hears ${from.name} by audio/red`, 10, async () => {
+        const row = (await p.received())[`${from.name}/microphone`];
+        return (row?.codec === "audio/red" && row.energy > 0 && row.samples > 24_000) || { row, sent: await from.ask(5, "sent") };
+      });
+    }
+    await from.do(8, (c) => c.room.localParticipant.unpublishTrack(c.room.localParticipant.getTrackPublication("microphone").track).then(() => {}));
+  }
+}
+
+export default [
+  { name: "three join", seconds: 40, run: join, vital: true },
+  { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [90, 360], mode: "L3T3_KEY" }) },
+  { name: "VP9 SVC, two peer connections", seconds: 60, run: (ctx) => shown(ctx, { from: "lea", codec: "vp9", rgb: [30, 200, 30], heights: [90, 360], mode: "L3T3_KEY" }) },
+  { name: "AV1 SVC", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", rgb: [40, 40, 230], heights: [90, 360], mode: "L3T3_KEY", seconds: 20 }) },
+  { name: "H264", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "h264", rgb: [230, 220, 30], heights: [180, 360] }) },
+  { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
+  { name: "audio with redundancy", seconds: 40, run: red },
+];
