@@ -16,6 +16,7 @@ import { Cluster } from "./lib/cluster.mjs";
 import { site } from "./lib/site.mjs";
 import again from "./cases/again.mjs";
 import codecs from "./cases/codecs.mjs";
+import components from "./cases/components.mjs";
 import doors, { early } from "./cases/doors.mjs";
 import gestures from "./cases/gestures.mjs";
 import joining from "./cases/join.mjs";
@@ -34,6 +35,7 @@ const acts = [
   { name: "again", cases: again },
   { name: "codecs", cases: codecs },
   { name: "secret", cases: secret },
+  { name: "components", cases: components },
 ];
 
 const { values: opt } = parseArgs({

@@ -23,7 +23,6 @@ const scenarios = [
   { name: "disconnect-signal-on-resume", resumed: false },
   { name: "full-reconnect", fresh: true },
   { name: "leave-full-reconnect", fresh: true },
-  { name: "server-leave" },
   { name: "node-failure" },
   { name: "migration" },
   { name: "force-tcp", fresh: true, tcp: true },
@@ -105,8 +104,25 @@ async function held(ctx) {
   }
 }
 
+/** A server that ends a session for good says so, and nobody tries again. */
+async function ended(ctx) {
+  const { ada, blaise } = ctx.people;
+  for (const person of [ada, blaise]) {
+    const mark = await person.mark();
+    await person.do(5, (c) => c.room.simulateScenario("server-leave"));
+    await until(`${person.name} is told that the server ended it`, 8, async () => {
+      const got = await person.seen({ type: "disconnected" }, mark);
+      return (got.length === 1 && got[0].reason === "SERVER_SHUTDOWN") || got;
+    });
+  }
+  for (const p of others(ctx, ada).filter((p) => p !== blaise)) {
+    await until(`${p.name} sees both leave`, 8, async () => (await p.ask(5, "roster")).length === 1 || (await p.ask(5, "roster")));
+  }
+}
+
 export default [
   { name: "four join", seconds: 40, run: join, vital: true },
   ...scenarios.map((s) => ({ name: `simulated ${s.name}`, seconds: 75, run: (ctx) => rehearse(ctx, s) })),
   { name: "nothing is lost while a signalling socket is gone", seconds: 50, run: held },
+  { name: "simulated server-leave", seconds: 40, run: ended },
 ];

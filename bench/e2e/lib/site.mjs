@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const file = (rel) => fileURLToPath(new URL(`../${rel}`, import.meta.url));
+export const file = (rel) => fileURLToPath(new URL(`../${rel}`, import.meta.url));
 const types = { ".html": "text/html; charset=utf-8", ".mjs": "text/javascript", ".js": "text/javascript", ".css": "text/css" };
 const routes = {
   "/": file("page/index.html"),
