@@ -18,6 +18,7 @@ import again from "./cases/again.mjs";
 import codecs from "./cases/codecs.mjs";
 import components from "./cases/components.mjs";
 import doors, { early } from "./cases/doors.mjs";
+import firefox from "./cases/firefox.mjs";
 import gestures from "./cases/gestures.mjs";
 import joining from "./cases/join.mjs";
 import mesh from "./cases/mesh.mjs";
@@ -36,6 +37,7 @@ const acts = [
   { name: "codecs", cases: codecs },
   { name: "secret", cases: secret },
   { name: "components", cases: components },
+  { name: "firefox", cases: firefox },
 ];
 
 const { values: opt } = parseArgs({
