@@ -64,6 +64,8 @@ type Client struct {
 	published    map[string]chan *livekit.TrackInfo // by cid
 	received     map[string]*Received               // by track sid
 	data         []*livekit.DataPacket
+	tracks       dataTracks
+	sequence     uint32 // of the last reliable packet sent
 	channels     map[string]*webrtc.DataChannel
 	offerID      uint32
 	earlyPub     []webrtc.ICECandidateInit
@@ -169,8 +171,8 @@ func (c *Client) peers() error {
 		}
 	})
 	c.sub.OnTrack(c.onTrack)
-	c.sub.OnDataChannel(func(dc *webrtc.DataChannel) { dc.OnMessage(c.onData) })
-	for label, reliable := range map[string]bool{"_reliable": true, "_lossy": false} {
+	c.sub.OnDataChannel(c.hear)
+	for label, reliable := range map[string]bool{"_reliable": true, "_lossy": false, "_data_track": false} {
 		init := &webrtc.DataChannelInit{Ordered: &reliable}
 		if !reliable {
 			var none uint16

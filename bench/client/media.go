@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
-	"google.golang.org/protobuf/proto"
 
 	"maille/proto/livekit"
 	"maille/relay/codec"
@@ -311,52 +309,4 @@ func (c *Client) WaitPackets(ctx context.Context, sid string, n uint64) error {
 		t := c.Track(sid)
 		return t != nil && t.Packets.Load() >= n
 	})
-}
-
-// SendData sends a user packet to the given identities (none = everyone).
-func (c *Client) SendData(reliable bool, payload []byte, to ...string) error {
-	label, kind := "_lossy", livekit.DataPacket_LOSSY
-	if reliable {
-		label, kind = "_reliable", livekit.DataPacket_RELIABLE
-	}
-	b, err := proto.Marshal(&livekit.DataPacket{
-		Kind: kind, DestinationIdentities: to,
-		Value: &livekit.DataPacket_User{User: &livekit.UserPacket{Payload: payload}},
-	})
-	if err != nil {
-		return err
-	}
-	dc := c.channels[label]
-	if dc.ReadyState() != webrtc.DataChannelStateOpen {
-		return errors.New("client: data channel not open: publish something or call OpenData first")
-	}
-	return dc.Send(b)
-}
-
-// OpenData brings the publisher transport and its data channels up.
-func (c *Client) OpenData(ctx context.Context) error {
-	if c.pub.LocalDescription() == nil {
-		if err := c.negotiate(); err != nil {
-			return err
-		}
-	}
-	return c.Wait(ctx, "data channels", func() bool {
-		for _, dc := range c.channels {
-			if dc.ReadyState() != webrtc.DataChannelStateOpen {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func (c *Client) onData(m webrtc.DataChannelMessage) {
-	p := new(livekit.DataPacket)
-	if proto.Unmarshal(m.Data, p) != nil {
-		return
-	}
-	c.mu.Lock()
-	c.data = append(c.data, p)
-	c.notify()
-	c.mu.Unlock()
 }

@@ -12,6 +12,7 @@ import (
 )
 
 func (c *Client) handle(m *livekit.SignalResponse) error {
+	c.dataSaid(m)
 	switch m := m.Message.(type) {
 	case *livekit.SignalResponse_Join:
 		c.mu.Lock()

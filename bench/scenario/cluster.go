@@ -196,7 +196,7 @@ func (c *Cluster) Abandon(name string) {
 // hint may ask for another.
 func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) *client.Client {
 	c.t.Helper()
-	return c.join(ctx, entry, hint, &auth.Claims{
+	return c.join(ctx, c.Nodes[entry].Region, entry, hint, &auth.Claims{
 		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
 	})
 }
@@ -204,22 +204,30 @@ func (c *Cluster) Join(ctx context.Context, entry, room, identity, hint string) 
 // JoinAs is Join with claims of its own.
 func (c *Cluster) JoinAs(ctx context.Context, entry string, claims *auth.Claims) *client.Client {
 	c.t.Helper()
-	return c.join(ctx, entry, "", claims)
+	return c.join(ctx, c.Nodes[entry].Region, entry, "", claims)
 }
 
 // JoinWith is Join of a client with options of its own.
 func (c *Cluster) JoinWith(ctx context.Context, entry, room, identity string, o client.Options) *client.Client {
 	c.t.Helper()
-	return c.join(ctx, entry, "", &auth.Claims{
+	return c.join(ctx, c.Nodes[entry].Region, entry, "", &auth.Claims{
 		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
 	}, o)
 }
 
-func (c *Cluster) join(ctx context.Context, entry, hint string, claims *auth.Claims, more ...client.Options) *client.Client {
+// JoinFrom is Join of a client that stands elsewhere, where the network may be worse.
+func (c *Cluster) JoinFrom(ctx context.Context, place, entry, room, identity string) *client.Client {
+	c.t.Helper()
+	return c.join(ctx, place, entry, "", &auth.Claims{
+		Identity: identity, Name: identity, Video: &auth.Grants{RoomJoin: true, Room: room},
+	})
+}
+
+func (c *Cluster) join(ctx context.Context, place, entry, hint string, claims *auth.Claims, more ...client.Options) *client.Client {
 	c.t.Helper()
 	m := c.Nodes[entry]
 	n := c.clients.Add(1)
-	host := c.Net.Host(fmt.Sprintf("client-%d", n), m.Region, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
+	host := c.Net.Host(fmt.Sprintf("client-%d", n), place, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
 	token := c.Token(claims)
 	url := fmt.Sprintf("ws://%s:7880", m.Host.IP())
 	if hint != "" {

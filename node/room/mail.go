@@ -240,7 +240,11 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 func (r *Room) tend() {
 	now := r.env.Now()
 	r.recent.expire(now)
-	for _, p := range r.peers {
+	for node, p := range r.peers {
+		if !p.placed && !p.synced && !r.env.Linked(node) && !r.roster.Knows(node) {
+			delete(r.peers, node) // gone, and not expected back
+			continue
+		}
 		r.acknowledge(p)
 		if p.mail.out == nil {
 			continue

@@ -261,7 +261,12 @@ func (r *Room) LinkDown(node string) {
 // NodeGone tells that a node has died or left the cluster.
 func (r *Room) NodeGone(node string) {
 	r.post(func() {
-		delete(r.peers, node)
+		if p := r.peers[node]; p != nil && p.placed {
+			// It may be cut off and come back: placement decides when it is given up.
+			p.synced = false
+		} else {
+			delete(r.peers, node)
+		}
 		r.speakers.forget(node)
 		r.apply(r.roster.Forget(node))
 	})
@@ -277,6 +282,9 @@ func (r *Room) place(record *meshpb.Room) {
 	metadata := r.record != nil && r.record.GetSettings().GetMetadata() != record.GetSettings().GetMetadata()
 	r.record = record
 	r.voices.SetLimit(loudest(record.Settings))
+	for _, p := range r.peers {
+		p.placed = false
+	}
 	for _, list := range record.Serving {
 		for _, node := range list.Nodes {
 			if node == r.env.Self() {
