@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -32,6 +33,9 @@ type Options struct {
 	// Codecs are what the client knows besides opus ("video/VP8"), most preferred first;
 	// nil is all that pion does.
 	Codecs []string
+	// Single joins with one connection for both directions, as browsers do by default
+	// (/rtc/v1). LateOffer keeps the first offer out of the join request, as Firefox does.
+	Single, LateOffer bool
 	// OnSignal sees every message of the server, from the reading goroutine.
 	OnSignal func(*livekit.SignalResponse)
 }
@@ -42,10 +46,13 @@ const maxMessage = 4 << 20
 // Client is one participant. Close ends it.
 type Client struct {
 	opts   Options
-	ws     *websocket.Conn
+	ws     atomic.Pointer[websocket.Conn]
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	// reading ends with the socket; cut is set while that is meant.
+	reading sync.WaitGroup
+	cut     atomic.Bool
 
 	pub, sub *webrtc.PeerConnection
 	joined   chan struct{} // closed on JoinResponse
@@ -67,11 +74,12 @@ type Client struct {
 	tracks       dataTracks
 	sequence     uint32 // of the last reliable packet sent
 	channels     map[string]*webrtc.DataChannel
-	offerID      uint32
+	nego         negotiation
 	earlyPub     []webrtc.ICECandidateInit
 	earlySub     []webrtc.ICECandidateInit
 	quality      map[string]*livekit.SubscribedQualityUpdate
-	changed      chan struct{} // closed and replaced on every change
+	mids         map[string]string // of the newest answer
+	changed      chan struct{}     // closed and replaced on every change
 	err          error
 }
 
@@ -83,18 +91,17 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		participants: make(map[string]*livekit.ParticipantInfo), speakers: make(map[string]*livekit.SpeakerInfo),
 		published: make(map[string]chan *livekit.TrackInfo), received: make(map[string]*Received),
 		channels: make(map[string]*webrtc.DataChannel), quality: make(map[string]*livekit.SubscribedQualityUpdate),
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), nego: negotiation{turn: make(chan struct{}, 1)},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	if err := c.dial(ctx); err != nil {
-		c.cancel()
-		return nil, err
+	err := c.peers()
+	if err == nil {
+		err = c.dial(ctx, false)
 	}
-	if err := c.peers(); err != nil {
-		c.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, c.Drop())
 	}
-	c.wg.Go(c.read)
+	c.startReading()
 	select {
 	case <-c.ready:
 		return c, nil
@@ -108,19 +115,21 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	}
 }
 
-func (c *Client) dial(ctx context.Context) error {
+func (c *Client) dial(ctx context.Context, resume bool) error {
 	u, err := url.Parse(c.opts.URL)
 	if err != nil {
 		return err
 	}
-	u.Path += "/rtc"
 	q := u.Query()
-	q.Set("protocol", "17")
-	q.Set("sdk", "go")
-	q.Set("version", "0.0.1")
-	q.Set("auto_subscribe", "1")
-	if c.opts.NoAutoSubscribe {
-		q.Set("auto_subscribe", "0")
+	if c.opts.Single {
+		u.Path += "/rtc/v1"
+		err = c.joinRequest(q, resume)
+	} else {
+		u.Path += "/rtc"
+		c.joinQuery(q, resume)
+	}
+	if err != nil {
+		return err
 	}
 	u.RawQuery = q.Encode()
 	tr := &http.Transport{DialContext: c.opts.Dial, DisableKeepAlives: true}
@@ -136,8 +145,23 @@ func (c *Client) dial(ctx context.Context) error {
 		return fmt.Errorf("client: dial: %w", err)
 	}
 	ws.SetReadLimit(maxMessage)
-	c.ws = ws
+	c.ws.Store(ws)
 	return nil
+}
+
+// joinQuery writes the settings of /rtc.
+func (c *Client) joinQuery(q url.Values, resume bool) {
+	q.Set("protocol", "17")
+	q.Set("sdk", "go")
+	q.Set("version", "0.0.1")
+	q.Set("auto_subscribe", "1")
+	if c.opts.NoAutoSubscribe {
+		q.Set("auto_subscribe", "0")
+	}
+	if resume {
+		q.Set("reconnect", "1")
+		q.Set("sid", c.Join().Participant.Sid)
+	}
 }
 
 func (c *Client) peers() error {
@@ -145,9 +169,11 @@ func (c *Client) peers() error {
 	if err != nil {
 		return err
 	}
-	for target, pc := range map[livekit.SignalTarget]**webrtc.PeerConnection{
-		livekit.SignalTarget_PUBLISHER: &c.pub, livekit.SignalTarget_SUBSCRIBER: &c.sub,
-	} {
+	targets := map[livekit.SignalTarget]**webrtc.PeerConnection{livekit.SignalTarget_PUBLISHER: &c.pub}
+	if !c.opts.Single {
+		targets[livekit.SignalTarget_SUBSCRIBER] = &c.sub
+	}
+	for target, pc := range targets {
 		if *pc, err = api.NewPeerConnection(webrtc.Configuration{}); err != nil {
 			return err
 		}
@@ -160,6 +186,9 @@ func (c *Client) peers() error {
 				Trickle: &livekit.TrickleRequest{CandidateInit: string(init), Target: target},
 			}})
 		})
+	}
+	if c.opts.Single {
+		c.sub, c.subClosed = c.pub, c.pubClosed
 	}
 	for pc, closed := range map[*webrtc.PeerConnection]chan struct{}{c.pub: c.pubClosed, c.sub: c.subClosed} {
 		var once sync.Once
@@ -181,6 +210,10 @@ func (c *Client) peers() error {
 		if c.channels[label], err = c.pub.CreateDataChannel(label, init); err != nil {
 			return err
 		}
+		c.hear(c.channels[label])
+	}
+	if c.opts.Single {
+		return c.sections(firstSections, firstSections)
 	}
 	return nil
 }
@@ -191,12 +224,24 @@ func (c *Client) Send(m *livekit.SignalRequest) error {
 	if err != nil {
 		return err
 	}
-	return c.ws.Write(c.ctx, websocket.MessageBinary, b)
+	return c.ws.Load().Write(c.ctx, websocket.MessageBinary, b)
 }
 
-func (c *Client) read() {
+func (c *Client) startReading() {
+	ws := c.ws.Load()
+	c.reading.Add(1)
+	c.wg.Go(func() {
+		defer c.reading.Done()
+		c.read(ws)
+	})
+}
+
+func (c *Client) read(ws *websocket.Conn) {
 	for {
-		_, b, err := c.ws.Read(c.ctx)
+		_, b, err := ws.Read(c.ctx)
+		if err != nil && c.cut.Load() {
+			return
+		}
 		if err != nil {
 			c.end(err)
 			return
@@ -275,7 +320,7 @@ const leaveWait = 2 * time.Second
 // first: if both ends close a connection at once, pion may wait for a timer under a
 // mutex, which stops the clock of a bubble.
 func (c *Client) Close() error {
-	if c.ws != nil && c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}}) == nil {
+	if c.ws.Load() != nil && c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: &livekit.LeaveRequest{}}}) == nil {
 		late := time.NewTimer(leaveWait)
 		defer late.Stop()
 		ends := []chan struct{}{c.left}
@@ -299,8 +344,8 @@ func (c *Client) Close() error {
 func (c *Client) Drop() error {
 	var errs []error
 	c.cancel()
-	if c.ws != nil {
-		_ = c.ws.CloseNow()
+	if ws := c.ws.Load(); ws != nil {
+		_ = ws.CloseNow()
 	}
 	for _, pc := range []*webrtc.PeerConnection{c.pub, c.sub} {
 		if pc != nil {

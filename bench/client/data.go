@@ -54,7 +54,7 @@ func (c *Client) SendRaw(label string, b []byte) error {
 // OpenData brings the publisher transport and its data channels up.
 func (c *Client) OpenData(ctx context.Context) error {
 	if c.pub.LocalDescription() == nil {
-		if err := c.negotiate(); err != nil {
+		if err := c.negotiate(ctx); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,6 @@
 //
 // Its media is cheap to make and easy to check: packets carry their number and the
 // time they were sent in the payload, so a receiver can tell loss, order and delay
-// without decoding. It speaks the v0 protocol with two peer connections, over any
-// network it is given, so it runs in a synctest bubble as well as on real sockets.
+// without decoding. It speaks both forms of the protocol, with two peer connections
+// (/rtc) or one (/rtc/v1), over any network it is given, so it runs in a synctest bubble as well as on real sockets.
 package client

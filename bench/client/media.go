@@ -129,29 +129,21 @@ func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest, first
 	case <-ctx.Done():
 		return fmt.Errorf("client: add track: %w", ctx.Err())
 	}
-	var err error
-	if p.sender, err = p.c.pub.AddTrack(first); err != nil {
+	// Not AddTrack, which would send in a section that is there to receive.
+	section, err := p.c.pub.AddTransceiverFromTrack(first, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
 		return err
 	}
+	p.sender = section.Sender()
 	for _, t := range p.tracks[min(1, len(p.tracks)):] {
 		if err := p.sender.AddEncoding(t); err != nil {
 			return err
 		}
 	}
-	if err := p.c.negotiate(); err != nil {
+	if err := p.c.negotiate(ctx); err != nil {
 		return err
 	}
-	connected := func() bool {
-		return p.c.pub.ConnectionState() == webrtc.PeerConnectionStateConnected && p.c.pub.SignalingState() == webrtc.SignalingStateStable
-	}
-	if err := p.c.Wait(ctx, "the publisher transport", connected); err != nil {
-		return err
-	}
-	for _, t := range p.c.pub.GetTransceivers() {
-		if t.Sender() == p.sender {
-			p.mid = t.Mid()
-		}
-	}
+	p.mid = section.Mid()
 	for _, e := range p.sender.GetParameters().HeaderExtensions {
 		switch e.URI {
 		case levelURI:

@@ -23,13 +23,23 @@ func (c *Client) handle(m *livekit.SignalResponse) error {
 		c.notify()
 		c.mu.Unlock()
 		close(c.joined)
+		if c.opts.Single {
+			return c.firstOffer()
+		}
+	case *livekit.SignalResponse_Reconnect:
+		if c.opts.Single || c.pub.RemoteDescription() != nil {
+			return c.offer(true)
+		}
+	case *livekit.SignalResponse_MediaSectionsRequirement:
+		r := m.MediaSectionsRequirement
+		if err := c.sections(int(r.NumAudios), int(r.NumVideos)); err != nil {
+			return err
+		}
+		return c.offer(false)
 	case *livekit.SignalResponse_Offer:
 		return c.answer(m.Offer)
 	case *livekit.SignalResponse_Answer:
-		if err := c.pub.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.Answer.Sdp}); err != nil {
-			return fmt.Errorf("answer: %w", err)
-		}
-		return c.flush(c.pub, &c.earlyPub)
+		return c.answered(m.Answer)
 	case *livekit.SignalResponse_Trickle:
 		return c.trickle(m.Trickle)
 	case *livekit.SignalResponse_Update:
@@ -91,24 +101,6 @@ func (c *Client) answer(o *livekit.SessionDescription) error {
 	}
 	return c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Answer{
 		Answer: &livekit.SessionDescription{Type: "answer", Sdp: a.SDP, Id: o.Id},
-	}})
-}
-
-// negotiate sends a publisher offer.
-func (c *Client) negotiate() error {
-	o, err := c.pub.CreateOffer(nil)
-	if err != nil {
-		return err
-	}
-	if err := c.pub.SetLocalDescription(o); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.offerID++
-	id := c.offerID
-	c.mu.Unlock()
-	return c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Offer{
-		Offer: &livekit.SessionDescription{Type: "offer", Sdp: o.SDP, Id: id},
 	}})
 }
 
@@ -175,4 +167,25 @@ func (c *Client) Data() []*livekit.DataPacket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.data)
+}
+
+// Subscribe asks for tracks, or gives them up.
+func (c *Client) Subscribe(yes bool, sids ...string) error {
+	return c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Subscription{
+		Subscription: &livekit.UpdateSubscription{TrackSids: sids, Subscribe: yes},
+	}})
+}
+
+// Mute tells that a published track is muted; what is sent is the caller's affair.
+func (c *Client) Mute(sid string, muted bool) error {
+	return c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Mute{
+		Mute: &livekit.MuteTrackRequest{Sid: sid, Muted: muted},
+	}})
+}
+
+// Forget drops the count of a received track; it begins anew when the track comes again.
+func (c *Client) Forget(sid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.received, sid)
 }

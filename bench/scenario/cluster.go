@@ -38,6 +38,8 @@ type Cluster struct {
 	t     testing.TB
 	Net   *sim.Network
 	Nodes map[string]*Member
+	// Single makes clients join with one connection for both directions.
+	Single bool
 
 	clients atomic.Int32
 }
@@ -237,7 +239,7 @@ func (c *Cluster) join(ctx context.Context, place, entry, hint string, claims *a
 	if len(more) > 0 {
 		o = more[0]
 	}
-	o.URL, o.Token, o.Dial, o.Net = url, token, host.DialContext, host.Pion()
+	o.URL, o.Token, o.Dial, o.Net, o.Single = url, token, host.DialContext, host.Pion(), o.Single || c.Single
 	cl, err := client.Connect(ctx, o)
 	if err != nil {
 		c.t.Errorf("%s joins %s through %s: %v", claims.Identity, claims.Video.Room, entry, err)

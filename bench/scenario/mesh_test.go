@@ -16,9 +16,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Three regions 20 ms apart, a person in each: all see and hear all.
 func TestThreeRegionsOneMeeting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
 		c := Start(t, 1, 20*time.Millisecond, "paris", "lyon", "marseille")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 
@@ -82,9 +83,10 @@ func TestThreeRegionsOneMeeting(t *testing.T) {
 
 // A socket that lands in one region with its media in another.
 func TestSignallingIsProxied(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
 		c := Start(t, 2, 20*time.Millisecond, "paris", "lyon", "marseille")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		ann := c.Join(ctx, "paris", "standup", "ann", "lyon")
@@ -169,9 +171,10 @@ func TestRoomPlacedOnce(t *testing.T) {
 
 // Data reaches everyone, or only those it is addressed to, in the sender's order.
 func TestDataAcrossNodes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
 		c := Start(t, 5, 20*time.Millisecond, "paris", "lyon")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		ann := c.Join(ctx, "paris", "standup", "ann", "")
@@ -219,9 +222,10 @@ func TestDataAcrossNodes(t *testing.T) {
 
 // The same identity joins elsewhere: the earlier session ends, once.
 func TestDuplicateIdentityAcrossNodes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
 		c := Start(t, 6, 20*time.Millisecond, "paris", "lyon")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		first := c.Join(ctx, "paris", "standup", "ann", "")
