@@ -1,6 +1,8 @@
-// Package bwe estimates how much a path between two nodes carries, from the delay of
-// datagrams and the rate at which they arrive. It is pure: times are arguments, in
-// nanoseconds, and nothing is sent from here.
+// Package bwe estimates how much a path carries, from the delay of datagrams and the
+// rate at which they arrive: a path between two nodes (Estimator), which is capped
+// only once a queue is seen, and one to a client (Sender), which must prove what it
+// carries. It is pure: times are arguments, in nanoseconds, and nothing is sent from
+// here.
 package bwe
 
 import "time"
@@ -45,6 +47,15 @@ type Estimator struct {
 	ready bool
 	// limited: the cap is from Limit, and no queue was seen since.
 	limited bool
+	proof   proof
+}
+
+// proof is for a path that carries no more than was seen to arrive. The zero value asks
+// for none. Rates are bytes per second.
+type proof struct {
+	start        float64 // the first cap; 0 asks for no proof
+	least, most  float64 // bounds of the cap
+	disappointed bool    // there was a decrease
 }
 
 const (
@@ -76,6 +87,12 @@ const (
 	slowGrowth, maxGrowth = 0.02, 0.6
 	// minCap keeps three speakers and a little more going, in bytes per second.
 	minCap = 25_000
+	// aFlood is a queue that one report is enough to believe in, of a path that reports
+	// rarely.
+	aFlood = 4 * queueLimit
+	// stretch is how far beyond what arrives the cap of a path that needs proof grows by
+	// itself: the next picture is larger than the last.
+	stretch, leap = 1.25, 1.5
 	// headroom is what may be used beyond twice what is, in bytes per second, so that an
 	// idle link lets a burst through.
 	headroom = 125_000
@@ -84,23 +101,15 @@ const (
 // Report takes the datagrams that one report says have arrived, and the share of those
 // sent lately that did not.
 func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
-	const none = 1<<63 - 1
-	least, newest := int64(none), int64(-none)
-	for _, s := range samples {
-		e.rate.add(s.Arrived, s.Size)
-		e.pace.add(s.Sent, s.Size)
-		if !s.Held {
-			least = min(least, s.Arrived-s.Sent)
-			newest = max(newest, s.Sent)
-		}
-	}
-	if least == none {
+	least, newest, ok := e.take(now, samples)
+	if !ok {
 		return
 	}
 	e.newest = newest
 	e.queue = float64(least - e.base.add(now, least))
 	if !e.ready {
 		e.ready, e.limit, e.seen, e.cutAt, e.held = true, queueLimit, now, now, now
+		e.cap = e.proof.start
 		return
 	}
 	dt := min(float64(now-e.seen), 100e6) / 1e9
@@ -110,6 +119,32 @@ func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 	e.relax(dt)
 	e.lossy = loss > shortLoss
 	e.decide(now, dt)
+}
+
+// take counts the datagrams, and returns the least delay and the newest departure.
+func (e *Estimator) take(now int64, samples []Sample) (least, newest int64, ok bool) {
+	const none = 1<<63 - 1
+	least, newest = none, -none
+	oldest := int64(none)
+	for _, s := range samples {
+		e.rate.add(s.Arrived, s.Size)
+		e.pace.add(s.Sent, s.Size)
+		if !s.Held {
+			least = min(least, s.Arrived-s.Sent)
+			newest, oldest = max(newest, s.Sent), min(oldest, s.Sent)
+		}
+	}
+	if e.proof.start > 0 && least != none {
+		// These reports tell of a long time: its second half is what counts.
+		e.base.add(now, least)
+		least = none
+		for _, s := range samples {
+			if s.Sent >= oldest+(newest-oldest)/2 {
+				least = min(least, s.Arrived-s.Sent)
+			}
+		}
+	}
+	return least, newest, least != none
 }
 
 // relax lets a limit that has yielded come back once the others' queue is gone.
@@ -123,7 +158,7 @@ func (e *Estimator) relax(dt float64) {
 // that fills any queue would take the whole path: then the limit yields instead, and
 // what was given up is taken back.
 func (e *Estimator) cut(now int64) {
-	e.limited = false
+	e.limited, e.proof.disappointed = false, true
 	e.cuts++
 	e.cutAt = now
 	if e.cuts > yieldAfter {
@@ -140,7 +175,7 @@ func (e *Estimator) cut(now int64) {
 	if e.limit > 2*queueLimit {
 		share = cutLeast // the queue is mostly others'
 	}
-	e.cap = max(e.settled*min(max(share, cutMost), cutLeast), minCap)
+	e.cap = max(e.settled*min(max(share, cutMost), cutLeast), e.floor())
 	// Nothing is learnt from what was sent before the queue had time to drain.
 	e.held = now + int64(min(max(queue, leastDrain), queueLimitMax))
 }
@@ -165,10 +200,13 @@ func (e *Estimator) decide(now int64, dt float64) {
 	if e.lossy {
 		limit = min(limit, shortQueue)
 	}
-	if e.queue > limit {
-		e.over++
-	} else {
+	switch {
+	case e.queue <= limit:
 		e.over = 0
+	case e.proof.start > 0 && e.queue > aFlood:
+		e.over += overReports
+	default:
+		e.over++
 	}
 	if e.queue < queueLimit/2 {
 		e.cuts = 0 // it drained: the queue was ours
@@ -179,7 +217,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 	case e.over >= overReports && e.cap > 1.1*e.rate.recent():
 		// The path became smaller than the last cut knew.
 		e.settled = e.carried()
-		e.cap = max(e.settled*cutMost, minCap)
+		e.cap = max(e.settled*cutMost, e.floor())
 		e.held = max(e.held, now+int64(leastDrain))
 	case e.cap > 0 && e.newest >= e.held && e.queue <= e.calmQueue():
 		e.raise(now, dt)
@@ -197,6 +235,10 @@ func (e *Estimator) calmQueue() float64 {
 // raise grows the cap: quickly towards what the path carried before, slowly just beyond
 // it, and faster the longer that has been fine.
 func (e *Estimator) raise(now int64, dt float64) {
+	if e.proof.start > 0 && e.cap >= 0.95*e.settled {
+		e.follow()
+		return
+	}
 	calm := float64(now-e.cutAt) / 1e9
 	switch {
 	case e.cap < 0.95*e.settled:
@@ -210,6 +252,29 @@ func (e *Estimator) raise(now int64, dt float64) {
 	if most := max(2*e.rate.mean()+headroom, 0.95*e.settled); calm > 3 {
 		e.cap = min(e.cap, most)
 	}
+}
+
+// follow lets the cap of a path that needs proof follow what arrives. Until it once was
+// too much that is half as much again of the newest, so that a good path is used soon.
+func (e *Estimator) follow() {
+	if !e.proof.disappointed {
+		e.prove(leap * e.rate.mean())
+		return
+	}
+	e.prove(stretch * e.usual)
+}
+
+// prove raises the cap to a rate that was seen to arrive.
+func (e *Estimator) prove(rate float64) {
+	e.cap = min(max(e.cap, rate), e.proof.most)
+}
+
+// floor is the least cap.
+func (e *Estimator) floor() float64 {
+	if e.proof.start > 0 {
+		return e.proof.least
+	}
+	return minCap
 }
 
 // Cap is what may be sent on the whole path, in bytes per second; 0 is no limit.
@@ -229,7 +294,7 @@ func (e *Estimator) Limit(now int64) {
 	if !e.ready {
 		return
 	}
-	e.settled = max(e.rate.mean(), minCap)
+	e.settled = max(e.rate.mean(), e.floor())
 	e.limited = e.limited || e.cap == 0
 	e.cap, e.cutAt = e.settled, now
 }

@@ -21,8 +21,10 @@ func (m *minWindow) add(now, v int64) (least int64) {
 		m.began = now
 	}
 	m.slots[2] = min(m.slots[2], v)
-	return min(m.slots[0], m.slots[1], m.slots[2])
+	return m.least()
 }
+
+func (m *minWindow) least() int64 { return min(m.slots[0], m.slots[1], m.slots[2]) }
 
 // rateMeter measures rates by times that need not come in order.
 type rateMeter struct {

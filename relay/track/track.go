@@ -35,6 +35,7 @@ type Track struct {
 	seen      [relay.MaxSpatial * relay.MaxTemporal]atomic.Int64 // last arrival by layer, 0 never
 	clocks    [relay.MaxSpatial]atomic.Pointer[relay.Clock]
 	demand    atomic.Uint32
+	meter     meter
 	drops     relay.Drops
 
 	keyframeDue atomic.Int64 // when a remembered keyframe request falls due
@@ -127,6 +128,7 @@ func (t *Track) pass(e *encoding, p *relay.Packet) bool {
 	}
 	e.packets.Add(1)
 	e.bytes.Add(uint64(len(p.Payload)))
+	t.meter.note(p)
 	t.seen[p.Spatial*relay.MaxTemporal+p.Temporal].Store(p.Arrived)
 	if p.Keyframe {
 		t.served(p.Spatial)

@@ -1,0 +1,190 @@
+package bwe
+
+import (
+	"time"
+
+	"maille/relay/twcc"
+)
+
+const (
+	// ProbeFor is how long a probe is sent: a few round trips of the nearest client, and
+	// short enough that a wrong guess of twice the path leaves a queue no longer than it.
+	ProbeFor = 100 * time.Millisecond
+	// probeAbove the rate that is wanted, for what follows varies.
+	probeAbove = 1.1
+	// probeMost is the largest step, in caps.
+	probeMost = 2
+	// probeWithin is when a probe without reports is given up.
+	probeWithin = int64(time.Second)
+	// A probe passed if it arrived at probePace of its own pace, and left no queue.
+	probePace  = 0.9
+	probeQueue = 20e6
+	probeLoss  = 0.1
+	// probeCalm is the time since the last decrease.
+	probeCalm = int64(1500 * time.Millisecond)
+	// Probes that failed wait longer each time.
+	probeFirst = int64(300 * time.Millisecond)
+	probeWait  = int64(2 * time.Second)
+	probeLong  = int64(8 * time.Second)
+	// probeTrust is how long a passed probe has to prove true. A rate that did not is left
+	// alone for burntFirst, and each time for longer.
+	probeTrust = int64(5 * time.Second)
+	burntFirst = int64(10 * time.Second)
+	burntLong  = int64(60 * time.Second)
+	burntShare = 0.85
+	probeLeast = 5 // packets
+)
+
+// probe is one measurement: more than is needed is sent for a moment, on trial.
+type probe struct {
+	active       bool
+	began, until int64 // departures
+	next         int64 // no probe before
+	wait         int64
+	passed       int64 // when the last one passed, 0 if it failed
+	proven       float64
+	burnt        burnt
+
+	packets, lost, bytes int
+	sent, arrived        span
+	firstSize, lastSize  int
+	late                 int64 // least delay at its end
+	over                 bool  // something later was reported
+}
+
+// burnt is a rate that passed its probe and was too much all the same.
+type burnt struct {
+	rate        float64
+	until, wait int64
+}
+
+// span is from the first to the last.
+type span struct{ first, last int64 }
+
+func (s *span) add(v int64, begins bool) {
+	if begins {
+		*s = span{v, v}
+		return
+	}
+	s.first, s.last = min(s.first, v), max(s.last, v)
+}
+
+// Probe tells whether to probe now for a rate that is wanted, and at which rate: so
+// much in all is to be sent for ProbeFor.
+func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
+	e, p := &s.estimate, &s.probe
+	if !e.ready || p.active || now < p.next || e.queue > probeQueue/2 || want <= e.cap ||
+		e.proof.disappointed && now-e.cutAt < probeCalm || e.cap < 0.95*e.settled {
+		return 0, false
+	}
+	rate = min(probeAbove*want, probeMost*e.cap, e.proof.most)
+	if now < p.burnt.until {
+		rate = min(rate, burntShare*p.burnt.rate)
+	}
+	if rate <= e.cap {
+		return 0, false
+	}
+	*p = probe{
+		active: true, began: now, until: now + int64(ProbeFor), late: 1<<63 - 1,
+		wait: p.wait, passed: p.passed, proven: p.proven, burnt: p.burnt,
+	}
+	return rate, true
+}
+
+// Probing tells whether a probe begun before goes on: nothing speaks against it yet.
+func (s *Sender) Probing() bool { return s.probe.active && s.estimate.queue < congestedAt }
+
+// Assume takes a rate for proven, where probes cannot be sent. It is held back like one.
+func (s *Sender) Assume(now int64, want float64) {
+	e, p := &s.estimate, &s.probe
+	if !e.ready || now < p.next || e.queue > probeQueue/2 || want <= e.cap || now-e.cutAt < probeCalm {
+		return
+	}
+	s.pass(now, min(want, stretch*e.cap))
+}
+
+func (p *probe) missing(k twcc.Packet) {
+	if p.active && k.Sent >= p.began && k.Sent <= p.until {
+		p.lost++
+	}
+}
+
+func (p *probe) came(k twcc.Packet, at int64) {
+	if !p.active || k.Sent < p.began {
+		return
+	}
+	if k.Sent > p.until {
+		p.over = true
+		return
+	}
+	if p.packets == 0 || at < p.arrived.first {
+		p.firstSize = k.Size
+	}
+	if p.packets == 0 || k.Sent >= p.sent.last {
+		p.lastSize = k.Size
+	}
+	p.sent.add(k.Sent, p.packets == 0)
+	p.arrived.add(at, p.packets == 0)
+	p.packets++
+	p.bytes += k.Size
+	if k.Sent > p.began+2*(p.until-p.began)/3 {
+		p.late = min(p.late, at-k.Sent)
+	}
+}
+
+// judge ends a probe whose reports are in.
+func (s *Sender) judge(now int64) {
+	e, p := &s.estimate, &s.probe
+	switch {
+	case p.passed == 0:
+	case e.proof.disappointed && e.cutAt > p.passed:
+		b := &p.burnt
+		b.rate, b.wait = p.proven, min(max(2*b.wait, burntFirst), burntLong)
+		b.until = now + b.wait
+		p.passed = 0
+	case now-p.passed > probeTrust:
+		p.passed, p.wait = 0, 0
+		if p.proven >= p.burnt.rate {
+			p.burnt = burnt{}
+		}
+	}
+	if !p.active || !p.over && now-p.began < probeWithin {
+		return
+	}
+	p.active = false
+	pace := rateOf(p.bytes-p.lastSize, p.sent)
+	came := rateOf(p.bytes-p.firstSize, p.arrived)
+	if p.packets < probeLeast || pace == 0 || came == 0 {
+		s.fail(now)
+		return
+	}
+	queue := float64(p.late - e.base.least())
+	lost := float64(p.lost) / float64(p.lost+p.packets)
+	if came >= probePace*pace && queue < probeQueue && lost <= probeLoss+s.loss.share {
+		s.pass(now, min(0.95*pace, came))
+		return
+	}
+	if queue < congestedAt && lost <= probeLoss+s.loss.share {
+		e.prove(burntShare * came) // not all of it, but more than was known
+	}
+	s.fail(now)
+}
+
+func (s *Sender) pass(now int64, rate float64) {
+	s.estimate.prove(rate)
+	s.probe.passed, s.probe.proven = now, rate
+	s.probe.next = now + probeFirst
+}
+
+func (s *Sender) fail(now int64) {
+	s.probe.passed = 0
+	s.probe.wait = min(max(2*s.probe.wait, probeWait), probeLong)
+	s.probe.next = now + s.probe.wait
+}
+
+func rateOf(bytes int, s span) float64 {
+	if s.last <= s.first {
+		return 0
+	}
+	return float64(bytes) / (float64(s.last-s.first) / 1e9)
+}

@@ -1,0 +1,135 @@
+package bwe
+
+import (
+	"math"
+	"time"
+
+	"maille/relay/twcc"
+)
+
+const (
+	// senderStart is what a client is sent before anything is known of its path, in bytes
+	// per second: a first picture of everybody in a small meeting, on any path that video
+	// meetings are held over.
+	senderStart = 300_000
+	// senderLeast is the least cap of what waits for proof: audio is not held to it.
+	senderLeast = 6_000
+	// senderMost bounds what a client can make this node send by reporting lies.
+	senderMost = 8_000_000
+	// maxSamples kept between reports: more are let go.
+	maxSamples = 512
+	// blindFor is how long a path without any report is held to the start.
+	blindFor = int64(2 * time.Second)
+	// deafAfter without a report, the path carries less than is sent: reports come at
+	// least every 250 ms while anything arrives.
+	deafAfter = int64(1500 * time.Millisecond)
+	deafShare = 0.7
+)
+
+// Sender estimates what the path to one client carries, from its transport-wide
+// feedback. Unlike a link's, a client's path carries no more than was proven: by what
+// was sent, or by a probe. It is guarded by its owner; History.Sent is not.
+type Sender struct {
+	History twcc.History
+
+	estimate Estimator
+	reader   twcc.Reader
+	samples  []Sample
+	loss     lossMeter
+	probe    probe
+	first    int64 // when it began to be used
+	heard    int64 // last report that told of a packet
+	delay    int64 // least time from a packet to its report, of late
+}
+
+// NewSender returns an estimator of a path about which nothing is known.
+func NewSender() *Sender {
+	return &Sender{
+		estimate: Estimator{proof: proof{start: senderStart, least: senderLeast, most: senderMost}},
+		loss:     lossMeter{limit: lossLimit},
+	}
+}
+
+// Feedback takes a report: what follows the SSRCs in the RTCP packet. An error means
+// that it was ignored. So is whatever it tells of packets that were not sent.
+func (s *Sender) Feedback(now int64, b []byte) error {
+	if err := s.reader.Reset(b); err != nil {
+		return err
+	}
+	s.samples = s.samples[:0]
+	r := &s.reader
+	for r.Next() {
+		if !r.Received {
+			if p, ok := s.History.Missing(r.Seq, now); ok {
+				s.loss.lost++
+				s.probe.missing(p)
+			}
+			continue
+		}
+		p, ok := s.History.Received(r.Seq, now)
+		if !ok {
+			continue
+		}
+		s.loss.came(p.Lost)
+		s.probe.came(p, r.At)
+		s.samples = append(s.samples, Sample{Sent: p.Sent, Arrived: r.At, Size: p.Size})
+	}
+	if len(s.samples) > 0 {
+		s.heard = now
+	}
+	s.estimate.Report(now, s.loss.share, s.samples)
+	if cap(s.samples) > maxSamples {
+		s.samples = nil
+	}
+	s.weigh(now)
+	s.judge(now)
+	return nil
+}
+
+// weigh gives way to loss that no queue explains.
+func (s *Sender) weigh(now int64) {
+	switch s.loss.settle(now) {
+	case lossHigh:
+		s.estimate.Limit(now)
+		s.estimate.proof.disappointed = true
+		s.estimate.cap = max(s.estimate.cap*cutLeast, senderLeast)
+	case lossOthers:
+		s.estimate.prove(0.9 * s.estimate.fair)
+	}
+}
+
+// Budget is what may be sent of video, in bytes per second; infinite while nothing is
+// known and the client seems to give no reports.
+func (s *Sender) Budget(now int64) float64 {
+	if s.first == 0 {
+		s.first = now
+	}
+	switch {
+	case s.estimate.ready:
+		return s.estimate.cap
+	case now-s.first > blindFor:
+		return math.Inf(1)
+	}
+	return senderStart
+}
+
+// Unheard tells that packets leave, and lets the cap shrink while no report comes of
+// them. It is due every 250 ms or so.
+func (s *Sender) Unheard(now int64) {
+	if s.heard != 0 && now-s.heard > deafAfter {
+		s.estimate.cap = max(s.estimate.cap*deafShare, senderLeast)
+		s.heard = now - deafAfter/2
+	}
+}
+
+// Reports tells whether the client reports at all.
+func (s *Sender) Reports() bool { return s.estimate.ready }
+
+// Queue is the delay of the queue that stands on the path.
+func (s *Sender) Queue() time.Duration { return s.estimate.Queue() }
+
+// Delivered is what arrives, in bytes per second.
+func (s *Sender) Delivered() float64 { return s.estimate.Delivered() }
+
+// Loss is the share of packets lost lately, 0 to 1.
+func (s *Sender) Loss() float64 { return s.loss.share }
