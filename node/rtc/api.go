@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"maille/relay"
+	"maille/relay/allocate"
 	"maille/relay/track"
 )
 
@@ -107,6 +108,9 @@ type Handler interface {
 	// name of the relay track, which for a further codec is not the sid. Raises come at
 	// once, reductions as relay/track decides.
 	Demand(id relay.TrackID, want relay.LayerSet)
+	// Stream tells that a subscribed video is held back for lack of bandwidth, or is no
+	// more.
+	Stream(sid relay.TrackID, held bool)
 	// Data hands a message of the client; the handler owns the bytes. While it is slow,
 	// the client's channel is slowed down. Packets of data tracks do not wait for the rest:
 	// they come from their channel's own goroutine, the last maybe after State(Closed).
@@ -161,6 +165,10 @@ type Down struct {
 	// Refused is told once the client's description does not take Mime, from where the
 	// peer's Handler is called; nil for nobody. The section stays for Peer.Recode.
 	Refused func()
+	// Class ranks video when there is not enough bandwidth for all, see Subscriber.Rank.
+	Class allocate.Class
+	// Keep forbids to hold the video back for lack of bandwidth.
+	Keep bool
 }
 
 // Errors that callers tell apart; others carry their context in their text.

@@ -14,6 +14,7 @@ const (
 	typePayload        = 206
 
 	formatNack = 1
+	formatCC   = 15
 	formatPLI  = 1
 	formatFIR  = 4
 )

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"maille/relay"
+	"maille/relay/allocate"
 	"maille/relay/audio"
 	"maille/relay/codec"
 	"maille/relay/layer"
@@ -34,19 +35,22 @@ type forwarder struct {
 	selector *layer.Selector // nil for audio
 	numbers  *rewrite.Rewriter
 	frames   frames
-	want     layer.Want
-	exact    bool  // see exactDemand
-	resume   bool  // audio: the next packet begins anew
-	last     int64 // audio: when the last packet came
+	wish     layer.Want      // what the client asks for
+	granted  allocate.Choice // what of it there is bandwidth for; of video
+	want     layer.Want      // both together
+	exact    bool            // see exactDemand
+	resume   bool            // audio: the next packet begins anew
+	last     int64           // audio: when the last packet came
 }
 
 func newForwarder(d Down, now int64) forwarder {
 	c := codec.Of(d.Mime)
 	history := audioHistory
-	f := forwarder{codec: c, exact: exactDemand, resume: true, want: layer.Want{
+	f := forwarder{codec: c, exact: exactDemand, resume: true, granted: everything, wish: layer.Want{
 		Spatial:  min(d.MaxSpatial, relay.MaxSpatial-1),
 		Temporal: min(d.MaxTemporal, relay.MaxTemporal-1), Paused: d.Paused,
 	}}
+	f.want = f.wish
 	if d.Kind == relay.Video {
 		// VP9 and AV1 come as one encoding with layers inside, unless packets tell.
 		f.svc = c == codec.VP9 || c == codec.AV1
@@ -61,19 +65,39 @@ func newForwarder(d Down, now int64) forwarder {
 func firstSeq() uint16 { return uint16(1 + rand.IntN(1<<15-1)) }
 
 func (f *forwarder) limit(spatial, temporal uint8, now int64) {
-	f.want.Spatial, f.want.Temporal = min(spatial, relay.MaxSpatial-1), min(temporal, relay.MaxTemporal-1)
+	f.wish.Spatial, f.wish.Temporal = min(spatial, relay.MaxSpatial-1), min(temporal, relay.MaxTemporal-1)
 	f.apply(now)
 }
 
 func (f *forwarder) pause(paused bool, now int64) {
-	f.want.Paused = paused
+	f.wish.Paused = paused
+	f.apply(now)
+}
+
+// everything is granted where bandwidth is no question.
+var everything = allocate.Choice{On: true, Spatial: relay.MaxSpatial - 1, Temporal: relay.MaxTemporal - 1}
+
+// grant bounds what the client asks for by what there is bandwidth for. With abrupt a
+// layer that is too much ends at once, and not when the keyframe of the smaller one
+// comes.
+func (f *forwarder) grant(c allocate.Choice, abrupt bool, now int64) {
+	f.granted = c
+	if abrupt && c.On && f.spatial() > int(c.Spatial) && !f.svc {
+		stop := f.want
+		stop.Paused = true
+		f.selector.Want(stop, now)
+	}
 	f.apply(now)
 }
 
 func (f *forwarder) apply(now int64) {
-	if f.selector != nil {
-		f.selector.Want(f.want, now)
+	f.want = f.wish
+	if f.selector == nil {
+		return
 	}
+	f.want.Spatial, f.want.Temporal = min(f.wish.Spatial, f.granted.Spatial), min(f.wish.Temporal, f.granted.Temporal)
+	f.want.Paused = f.wish.Paused || !f.granted.On
+	f.selector.Want(f.want, now)
 }
 
 // wants is what is asked for upstream. Audio has two layers, see relay.LayerSet.

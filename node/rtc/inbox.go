@@ -2,25 +2,28 @@ package rtc
 
 import (
 	"io"
-	"sync"
 
 	"github.com/pion/transport/v4/packetio"
 )
 
-// inbox is where pion puts the decrypted datagrams of one SSRC. RTCP about what this
-// peer sends is taken as it comes, in pion's reading goroutine, and not from a queue
-// with a goroutine for each subscription. Pion may hold a lock of the connection here.
+// ccHead is the header of transport-wide feedback and the two SSRCs after it.
+const ccHead = 12
+
+// inbox is where pion puts the decrypted datagrams of one SSRC. Pion may hold a lock of
+// the connection here.
 func (p *Peer) inbox(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
+	b := p.streams.open(kind)
 	if kind == packetio.RTCPBufferPacket {
-		if _, ok := p.ears.Load(ssrc); ok {
-			return &ear{peer: p, ssrc: ssrc, shut: make(chan struct{})}
-		}
+		return &ear{streamBuffer: b, peer: p, ssrc: ssrc}
 	}
-	return p.streams.open(kind)
+	return b
 }
 
 // hear makes s hear the RTCP about its streams; it comes before their first packet.
 func (p *Peer) hear(s *Subscriber, b *binding) {
+	if b.ids.TransportCC != 0 {
+		p.path.begin()
+	}
 	p.ears.Store(b.ssrc, s)
 	if b.rtxSSRC != 0 {
 		p.ears.Store(b.rtxSSRC, s)
@@ -32,32 +35,27 @@ func (p *Peer) unhear(s *Subscriber, b *binding) {
 	p.ears.CompareAndDelete(b.rtxSSRC, s)
 }
 
-// ear hears the RTCP about one SSRC of a subscription. Write is called by one goroutine
-// at a time.
+// ear takes the RTCP addressed to one SSRC. What is about packets that this peer sends is
+// taken as it comes, in pion's reading goroutine, and not from a queue with a goroutine
+// for each subscription; the rest waits to be read. Write is called by one goroutine at
+// a time.
 type ear struct {
+	*streamBuffer
 	peer  *Peer
 	ssrc  uint32
 	asked asked
-	once  sync.Once
-	shut  chan struct{}
 }
 
 // Write takes one RTCP packet; the bytes are the caller's again when it returns.
 func (e *ear) Write(b []byte) (int, error) {
+	if len(b) >= ccHead && b[1] == typeTransport && b[0]&0x1f == formatCC {
+		// About the whole connection, whatever stream it names.
+		e.peer.arrived(b[ccHead:])
+		return len(b), nil
+	}
 	if s, ok := e.peer.ears.Load(e.ssrc); ok {
 		s.(*Subscriber).feedback(b, &e.asked)
+		return len(b), nil
 	}
-	return len(b), nil
-}
-
-// Read has nothing to give until the stream's end.
-func (e *ear) Read([]byte) (int, error) {
-	<-e.shut
-	return 0, io.EOF
-}
-
-// Close ends Read.
-func (e *ear) Close() error {
-	e.once.Do(func() { close(e.shut) })
-	return nil
+	return e.streamBuffer.Write(b)
 }

@@ -338,6 +338,7 @@ func (p *Peer) startReady() {
 		}
 	}
 	p.mu.Unlock()
+	p.allocate(p.engine.now())
 	for _, s := range ready {
 		s.start()
 	}

@@ -38,9 +38,9 @@ type Peer struct {
 	once   sync.Once
 	loops  sync.WaitGroup // goroutines that read and write media
 
-	transport transportCount
-	streams   streams
-	ears      sync.Map // SSRC of what is sent, uint32, to its *Subscriber
+	streams streams
+	path    pathToClient
+	ears    sync.Map // SSRC of what is sent, uint32, to its *Subscriber
 
 	nego sync.Mutex // held over each exchange of descriptions; taken before mu
 

@@ -41,6 +41,7 @@ func (p *Peer) report() {
 			continue
 		}
 		now := p.engine.now()
+		p.divide(now)
 		var batch []rtcp.Packet
 		p.each(func(s *Subscriber) {
 			s.tick(now)

@@ -2,7 +2,6 @@ package rtc
 
 import (
 	"encoding/binary"
-	"sync/atomic"
 
 	"github.com/pion/rtp"
 
@@ -17,9 +16,6 @@ const (
 
 	originBytes = 2 // original sequence number before an RTX payload (RFC 4588 section 4)
 )
-
-// transportCount numbers every packet of a peer (transport-wide congestion control).
-type transportCount struct{ next atomic.Uint32 }
 
 // writer builds and writes the packets of one subscriber. It is the one place with
 // pion's writers: it will be replaced by batched sends of our own. It reuses its
@@ -40,7 +36,7 @@ func newWriter() writer {
 }
 
 // head fills the header for a packet as o says; in is nil for padding.
-func (w *writer) head(c *transportCount, b *binding, in *relay.Packet, f *frames, o rewrite.Out, marker bool) {
+func (w *writer) head(c *pathToClient, b *binding, in *relay.Packet, f *frames, o rewrite.Out, marker bool) {
 	h := &w.header
 	h.Padding, h.PaddingSize, h.Marker = false, 0, marker
 	h.PayloadType, h.SSRC, h.SequenceNumber, h.Timestamp = b.pt, b.ssrc, o.Seq, o.Timestamp
@@ -134,7 +130,8 @@ func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bo
 		s.padding(b, o)
 		return
 	}
-	w.head(&s.peer.transport, b, p, &s.out.frames, o, marker)
+	w.head(&s.peer.path, b, p, &s.out.frames, o, marker)
+	s.note(b, len(payload), false)
 	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
 		s.drops.Add(relay.DropSend)
 		return
@@ -147,8 +144,9 @@ func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bo
 // padding fills a number that stays empty, so that the client stops asking for it.
 func (s *Subscriber) padding(b *binding, o rewrite.Out) {
 	w := &s.writer
-	w.head(&s.peer.transport, b, nil, nil, o, false)
+	w.head(&s.peer.path, b, nil, nil, o, false)
 	w.header.Padding, w.header.PaddingSize = true, 1
+	s.note(b, 1, false)
 	if _, err := b.writer.WriteRTP(&w.header, nil); err != nil {
 		s.drops.Add(relay.DropSend)
 	}
@@ -161,7 +159,7 @@ func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || s.out.svc) {
 		return // it might not be the same: see extensions
 	}
-	w.head(&s.peer.transport, b, p, &s.out.frames, o, s.out.marked(p))
+	w.head(&s.peer.path, b, p, &s.out.frames, o, s.out.marked(p))
 	payload := w.payload[:0]
 	if b.rtx != 0 {
 		payload = binary.BigEndian.AppendUint16(payload, o.Seq)
@@ -173,6 +171,7 @@ func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 		s.drops.Add(relay.DropMalformed)
 		return
 	}
+	s.note(b, len(payload), false)
 	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
 		s.drops.Add(relay.DropSend)
 		return

@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"io"
 	"sync/atomic"
 
 	"github.com/pion/transport/v4/packetio"
@@ -36,7 +35,7 @@ type streams struct {
 	overflowed atomic.Bool
 }
 
-func (s *streams) open(kind packetio.BufferPacketType) io.ReadWriteCloser {
+func (s *streams) open(kind packetio.BufferPacketType) *streamBuffer {
 	count, most, unread := &s.rtp, int32(maxStreams), maxStreamUnread
 	if kind == packetio.RTCPBufferPacket {
 		count, most, unread = &s.rtcp, maxReportStreams, maxReportsUnread

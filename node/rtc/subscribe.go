@@ -16,6 +16,7 @@ import (
 type Subscriber struct {
 	peer *Peer
 	down Down
+	nth  uint64 // of the peer's subscriptions
 
 	transceiver *webrtc.RTPTransceiver // guarded by Peer.mu
 	bound       atomic.Pointer[binding]
@@ -39,6 +40,7 @@ type Subscriber struct {
 	pending pending
 	settled settled
 
+	share    share
 	reported int64         // when the last sender report went out
 	reports  [4]sentReport // the last ones
 	reportAt int
@@ -57,7 +59,9 @@ type binding struct {
 }
 
 func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
-	return &Subscriber{peer: p, down: d, track: t, out: newForwarder(d, p.engine.now()), writer: newWriter()}
+	s := &Subscriber{peer: p, down: d, track: t, out: newForwarder(d, p.engine.now()), writer: newWriter()}
+	p.path.joins(s)
+	return s
 }
 
 // start attaches the subscriber to its track once it can send.

@@ -119,6 +119,7 @@ type probe struct {
 	published   []Published
 	unpublished []relay.TrackID
 	demands     map[relay.TrackID]relay.LayerSet
+	held        map[relay.TrackID]bool
 	data        []string
 	offers      []uint32
 	onOffer     func(sdp string, id uint32)
@@ -175,6 +176,15 @@ func (h *probe) Demand(sid relay.TrackID, want relay.LayerSet) {
 		h.demands = make(map[relay.TrackID]relay.LayerSet)
 	}
 	h.demands[sid] = want
+}
+
+func (h *probe) Stream(sid relay.TrackID, held bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held == nil {
+		h.held = make(map[relay.TrackID]bool)
+	}
+	h.held[sid] = held
 }
 
 func (h *probe) Data(ch Channel, b []byte) {

@@ -1,0 +1,262 @@
+package rtc
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"maille/relay"
+	"maille/relay/allocate"
+	"maille/relay/bwe"
+)
+
+const (
+	// packetOverhead is what a packet takes on the path beyond its payload: RTP and its
+	// extensions, encryption, UDP and IP.
+	packetOverhead = 66
+	// divideEvery is how often bandwidth is divided anew while there is enough.
+	divideEvery = 1e9 // nanoseconds
+	// urgentQueue on the path ends layers that are too much at once.
+	urgentQueue = 100e6 // nanoseconds
+	// absentAfter is how long a layer is asked for in vain before it is believed that the
+	// publisher does not send it.
+	absentAfter = 3e9 // nanoseconds
+)
+
+// pathToClient numbers all packets of a connection that carry a transport-wide number,
+// knows from the client's reports what the path carries, and divides that.
+type pathToClient struct {
+	next   atomic.Uint32 // transport-wide sequence number
+	bytes  atomic.Uint64 // sent with such a number
+	sender atomic.Pointer[bwe.Sender]
+	short  atomic.Bool // somebody gets less than was asked for
+	dirty  atomic.Bool // something changed since bandwidth was divided
+
+	subscribed atomic.Uint64
+
+	mu        sync.Mutex // guards all below, and what sender points to but its history; taken before Subscriber.mu
+	allocator allocate.Allocator
+	subs      []*Subscriber
+	tracks    []allocate.Track
+	out       []allocate.Choice
+	budget    float64 // divided last
+	spent     float64
+	missing   float64
+	at        int64 // when
+}
+
+// begin is called when the client agreed to report arrivals.
+func (c *pathToClient) begin() {
+	if c.sender.Load() == nil {
+		c.sender.CompareAndSwap(nil, bwe.NewSender())
+	}
+}
+
+// joins gives a new subscription its place, and little for a start when there is too
+// little already.
+func (c *pathToClient) joins(s *Subscriber) {
+	s.nth = c.subscribed.Add(1)
+	s.share.class = s.down.Class
+	if c.short.Load() && s.down.Kind == relay.Video {
+		s.out.grant(allocate.Choice{On: true}, false, s.peer.engine.now())
+	}
+	c.dirty.Store(true)
+}
+
+// share is what a subscription knows of its part of the bandwidth; guarded by
+// Subscriber.mu.
+type share struct {
+	class   allocate.Class
+	lowered int64 // when it last got less
+	since   int64 // when the present grant began
+	absent  [relay.MaxSpatial]bool
+	held    bool // the handler was told so
+	telling bool
+}
+
+// note remembers a packet that is about to leave, with the number that head gave it;
+// the caller holds mu.
+func (s *Subscriber) note(b *binding, payload int, probe bool) {
+	if b.ids.TransportCC == 0 {
+		return
+	}
+	c := &s.peer.path
+	size := payload + packetOverhead
+	c.bytes.Add(uint64(size))
+	if sender := c.sender.Load(); sender != nil {
+		sender.History.Sent(binary.BigEndian.Uint16(s.writer.numbers[:]), s.peer.engine.now(), size, probe)
+	}
+}
+
+// arrived takes the client's report of what arrived.
+func (p *Peer) arrived(report []byte) {
+	sender := p.path.sender.Load()
+	if sender == nil {
+		return
+	}
+	c, now := &p.path, p.engine.now()
+	c.mu.Lock()
+	if err := sender.Feedback(now, report); err != nil {
+		p.log.Debug("feedback", "err", err)
+	}
+	budget := sender.Budget(now)
+	due := budget < c.spent || c.missing > 0 && budget > 1.05*c.budget
+	c.mu.Unlock()
+	if due {
+		p.allocate(now)
+	}
+}
+
+// divide is due every reportTick: bandwidth is divided when something changed, and
+// measured when there is too little.
+func (p *Peer) divide(now int64) {
+	c := &p.path
+	sender := c.sender.Load()
+	if sender == nil {
+		return
+	}
+	c.mu.Lock()
+	sender.Unheard(now)
+	due := c.dirty.Swap(false) || c.missing > 0 || sender.Budget(now) < c.budget || now-c.at > divideEvery
+	c.mu.Unlock()
+	if due {
+		p.allocate(now)
+	}
+	p.measure(now)
+}
+
+// allocate divides what the path carries among the videos.
+func (p *Peer) allocate(now int64) {
+	c := &p.path
+	sender := c.sender.Load()
+	if sender == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gather(p)
+	c.budget, c.at = sender.Budget(now), now
+	abrupt := sender.Queue() > urgentQueue
+	c.tracks, c.out = c.tracks[:0], c.out[:0]
+	wanting := c.subs[:0]
+	for _, s := range c.subs {
+		if t, ok := s.wanted(now); ok {
+			wanting = append(wanting, s)
+			c.tracks, c.out = append(c.tracks, t), append(c.out, allocate.Choice{})
+		}
+	}
+	c.spent, c.missing = c.allocator.Divide(now, c.budget, c.tracks, c.out)
+	c.short.Store(c.missing > 0)
+	for i, s := range wanting {
+		choice := c.out[i]
+		if choice == c.tracks[i].Want {
+			choice = everything // more may be asked for until next time
+		}
+		s.grant(choice, abrupt, now)
+	}
+	clear(c.subs)
+}
+
+// gather lists the videos in an order that lasts.
+func (c *pathToClient) gather(p *Peer) {
+	c.subs = c.subs[:0]
+	p.mu.Lock()
+	for _, s := range p.down.subs {
+		if s.down.Kind == relay.Video {
+			c.subs = append(c.subs, s)
+		}
+	}
+	p.mu.Unlock()
+	slices.SortFunc(c.subs, func(a, b *Subscriber) int { return cmp.Compare(a.nth, b.nth) })
+}
+
+// wanted describes the subscription to the allocator, false when the client wants
+// nothing of it.
+func (s *Subscriber) wanted(now int64) (allocate.Track, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rates, live := s.track.Rates(), s.track.Live()
+	if s.ended {
+		return allocate.Track{}, false
+	}
+	f, h := &s.out, &s.share
+	if f.wish.Paused {
+		if s.peer.path.short.Load() {
+			f.granted = allocate.Choice{On: true} // little for a start
+			s.tell()
+		}
+		return allocate.Track{}, false
+	}
+	for spatial := range h.absent {
+		switch {
+		case live.HasSpatial(uint8(spatial)):
+			h.absent[spatial] = false
+		case live != relay.NoLayers && f.granted.On && int(f.want.Spatial) >= spatial && h.since != 0 && now-h.since > absentAfter:
+			h.absent[spatial] = true
+		}
+	}
+	if h.since == 0 {
+		h.since = now
+	}
+	want := allocate.Choice{On: true, Spatial: f.wish.Spatial, Temporal: f.wish.Temporal}
+	return allocate.Track{
+		Class: h.class, Want: want, Has: f.granted, Lowered: h.lowered, Keep: s.down.Keep,
+		Rates: costs(rates, f.svc, h.absent),
+	}, true
+}
+
+// grant gives the subscription its share.
+func (s *Subscriber) grant(choice allocate.Choice, abrupt bool, now int64) {
+	s.mu.Lock()
+	old := s.out.granted
+	if choice == old || s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.share.since = now
+	before := s.out.want
+	s.out.grant(choice, abrupt, now)
+	if w := s.out.want; w.Paused || w.Spatial < before.Spatial || w.Temporal < before.Temporal {
+		s.share.lowered = now
+	}
+	s.out.live(s.track.Live(), now)
+	s.tell()
+	tap := s.tap
+	s.mu.Unlock()
+	if tap != nil {
+		s.refresh(tap)
+	}
+}
+
+// tell lets the handler know whether the video is held back; it hears only the newest.
+// The caller holds mu.
+func (s *Subscriber) tell() {
+	h := &s.share
+	if h.held == !s.out.granted.On || h.telling {
+		return
+	}
+	h.telling = true
+	s.peer.post(func() {
+		s.mu.Lock()
+		held := !s.out.granted.On
+		changed := held != h.held && !s.ended
+		h.held, h.telling = held, false
+		s.mu.Unlock()
+		if changed {
+			s.peer.h.Stream(s.down.Sid, held)
+		}
+	})
+}
+
+// Rank tells what the video is, for when there is not enough bandwidth for all.
+func (s *Subscriber) Rank(c allocate.Class) {
+	s.mu.Lock()
+	changed := s.share.class != c
+	s.share.class = c
+	s.mu.Unlock()
+	if changed {
+		s.peer.path.dirty.Store(true)
+	}
+}

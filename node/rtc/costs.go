@@ -1,0 +1,69 @@
+package rtc
+
+import (
+	"maille/relay"
+	"maille/relay/allocate"
+	"maille/relay/track"
+)
+
+// Costs of layers that never came, in bytes per second: what browsers send of a camera
+// in 180, 360 and 720 lines.
+var usualCost = [relay.MaxSpatial]float64{20_000, 65_000, 220_000}
+
+const (
+	// layerStep is what a picture of twice the size costs, roughly.
+	layerStep = 3
+	// Of a layer that never came, its lowest frame rates are guessed to cost so much.
+	halfFrames, mostFrames = 0.5, 0.75
+)
+
+// costs tells what sending a track takes, layer by layer, from what its layers were
+// seen to take. A layer that the publisher does not send costs nothing more than the
+// one below it.
+func costs(seen track.Rates, svc bool, absent [relay.MaxSpatial]bool) (out allocate.Rates) {
+	var whole [relay.MaxSpatial]float64
+	for s := range seen {
+		for t := range seen[s] {
+			whole[s] += seen[s][t]
+		}
+	}
+	for s := range whole {
+		var below [relay.MaxTemporal]float64
+		if s > 0 {
+			below = out[s-1]
+		}
+		switch {
+		case absent[s] && s > 0:
+			out[s] = below
+			continue
+		case whole[s] == 0:
+			out[s] = guess(whole, s, below[relay.MaxTemporal-1])
+			continue
+		}
+		sum := 0.0
+		for t := range seen[s] {
+			sum += seen[s][t]
+			out[s][t] = sum
+			if svc {
+				out[s][t] += below[t]
+			}
+		}
+	}
+	return out
+}
+
+// guess is for a layer that never came: from its neighbours, or what is usual.
+func guess(whole [relay.MaxSpatial]float64, s int, below float64) (out [relay.MaxTemporal]float64) {
+	rate := usualCost[s]
+	switch {
+	case s > 0 && whole[s-1] > 0:
+		rate = layerStep * below
+	case s+1 < len(whole) && whole[s+1] > 0:
+		rate = min(rate, whole[s+1]/layerStep)
+	}
+	for t := range out {
+		out[t] = rate
+	}
+	out[0], out[1] = rate*halfFrames, rate*mostFrames
+	return out
+}
