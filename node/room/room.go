@@ -100,8 +100,9 @@ type Room struct {
 	recent   recent
 	voices   *audio.Ranking
 	spoke    bool
-	counts   [2]int // participants and publishers last told to clients
-	recorded bool   // what clients were last told of recording
+	talking  map[string]bool // identities of the last to speak
+	counts   [2]int          // participants and publishers last told to clients
+	recorded bool            // what clients were last told of recording
 	// untold are quiet changes that clients hear of later, since quietAt; departed are
 	// those who left lately. Both are by identity.
 	untold   map[string]news

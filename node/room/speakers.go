@@ -126,6 +126,13 @@ func (r *Room) heard(node string, l *linkpb.Levels) {
 	for _, m := range r.roster.Members() {
 		owners[m.Info.Sid] = m
 	}
+	talking := make(map[string]bool)
+	for sid := range r.speakers.said {
+		if m := owners[sid]; m != nil {
+			talking[m.Info.Identity] = true
+		}
+	}
+	r.talked(talking)
 	for _, p := range r.local {
 		p.tellSpeakers(delta, owners)
 	}

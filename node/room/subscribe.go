@@ -99,6 +99,7 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
 		Refused:    func() { r.post(func() { r.refused(p, sid, s) }) },
 		MaxSpatial: relay.MaxSpatial - 1, MaxTemporal: relay.MaxTemporal - 1,
+		Class: r.classOf(m.Info.Identity, info), Keep: !p.mayHold(),
 	}
 	if settings == nil && p.join.AdaptiveStream {
 		down.MaxSpatial = 0
@@ -145,6 +146,7 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 		return
 	}
 	s.sub = sub
+	sub.Rank(r.classOf(s.publisher, s.info))
 	p.applySettings(string(sid))
 }
 

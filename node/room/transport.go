@@ -62,6 +62,10 @@ func (t *transport) Demand(sid relay.TrackID, want relay.LayerSet) {
 	t.post(func(_ *Room, p *Participant) { p.demanded(sid, want) })
 }
 
+func (t *transport) Stream(sid relay.TrackID, held bool) {
+	t.post(func(r *Room, p *Participant) { r.streamHeld(p, sid, held) })
+}
+
 func (t *transport) Data(ch rtc.Channel, payload []byte) {
 	if ch == rtc.DataTrack {
 		return

@@ -114,8 +114,8 @@ func TestJoinRequest(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if j.AutoSubscribe || !j.AdaptiveStream || !j.SinglePC || j.AllowPause == nil || *j.AllowPause {
-				t.Errorf("%s: absent settings mean no on v1: %+v", name, j)
+			if j.AutoSubscribe || !j.AdaptiveStream || !j.SinglePC || j.AllowPause != nil {
+				t.Errorf("%s: absent settings mean no on v1, but for a pause: %+v", name, j)
 			}
 			if diff := cmp.Diff(req.PublisherOffer, j.Offer, protocmp.Transform()); diff != "" {
 				t.Errorf("%s: %s", name, diff)

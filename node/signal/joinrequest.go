@@ -45,13 +45,6 @@ func decodeJoinRequest(s string) (*livekit.JoinRequest, error) {
 	if err := proto.Unmarshal(inner, req); err != nil {
 		return nil, badRequest("join_request holds no JoinRequest")
 	}
-	// Unset means no here, while /rtc leaves it to the node.
-	if req.ConnectionSettings == nil {
-		req.ConnectionSettings = new(livekit.ConnectionSettings)
-	}
-	if c := req.ConnectionSettings; c.SubscriberAllowPause == nil {
-		c.SubscriberAllowPause = new(false)
-	}
 	return req, nil
 }
 
