@@ -118,7 +118,7 @@ func (p *Peer) divide(now int64) {
 		return
 	}
 	c.mu.Lock()
-	sender.Unheard(now)
+	sender.Tick(now, c.bytes.Load())
 	due := c.dirty.Swap(false) || c.missing > 0 || sender.Budget(now) < c.budget || now-c.at > divideEvery
 	c.mu.Unlock()
 	if due {

@@ -87,6 +87,8 @@ const (
 	slowGrowth, maxGrowth = 0.02, 0.6
 	// minCap keeps three speakers and a little more going, in bytes per second.
 	minCap = 25_000
+	// On a slow path a packet takes long by itself: a queue of so many is none.
+	slackPackets, fullPacket, slackMost = 1.5, 1250, 120e6
 	// aFlood is a queue that one report is enough to believe in, of a path that reports
 	// rarely.
 	aFlood = 4 * queueLimit
@@ -200,6 +202,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 	if e.lossy {
 		limit = min(limit, shortQueue)
 	}
+	limit += e.slack(e.settled)
 	switch {
 	case e.queue <= limit:
 		e.over = 0
@@ -219,10 +222,22 @@ func (e *Estimator) decide(now int64, dt float64) {
 		e.settled = e.carried()
 		e.cap = max(e.settled*cutMost, e.floor())
 		e.held = max(e.held, now+int64(leastDrain))
-	case e.cap > 0 && e.newest >= e.held && e.queue <= e.calmQueue():
+	case e.cap > 0 && e.newest >= e.held && e.calm():
 		e.raise(now, dt)
 	}
 }
+
+// slack is the queue that a few full packets make on a slow path; on one between nodes
+// it is nothing.
+func (e *Estimator) slack(rate float64) float64 {
+	if e.proof.start == 0 || rate == 0 {
+		return 0
+	}
+	return min(slackPackets*fullPacket/rate*1e9, slackMost)
+}
+
+// calm tells that nothing queues.
+func (e *Estimator) calm() bool { return e.queue <= e.calmQueue()+e.slack(e.settled) }
 
 // calmQueue is the queue up to which the cap may grow.
 func (e *Estimator) calmQueue() float64 {
@@ -262,6 +277,12 @@ func (e *Estimator) follow() {
 		return
 	}
 	e.prove(stretch * e.usual)
+}
+
+// rest is for a path on which nothing was sent for a while.
+func (e *Estimator) rest() {
+	e.queue, e.over = 0, 0
+	e.prove(0.95 * e.settled)
 }
 
 // prove raises the cap to a rate that was seen to arrive.

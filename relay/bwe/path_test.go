@@ -31,8 +31,6 @@ type client struct {
 
 	seq      uint16
 	layer    int
-	changed  int64 // when a raise shows
-	next     int
 	probe    float64
 	probeEnd int64
 	owed     float64
@@ -41,7 +39,6 @@ type client struct {
 	latest   int64
 
 	got     []arrivalOf
-	lostSeq []uint16
 	due     []report
 	held    []byte
 	count   uint8
@@ -95,7 +92,7 @@ func (c *client) run(d time.Duration) {
 			c.due = c.due[1:]
 		}
 		if c.now%int64(250*time.Millisecond) == 0 {
-			c.s.Unheard(c.now)
+			c.s.Tick(c.now, uint64(c.seq))
 		}
 		if c.now%int64(100*time.Millisecond) == 0 {
 			b := c.s.Budget(c.now)

@@ -48,8 +48,9 @@ type probe struct {
 	packets, lost, bytes int
 	sent, arrived        span
 	firstSize, lastSize  int
-	late                 int64 // least delay at its end
-	over                 bool  // something later was reported
+	before               float64 // queue
+	late                 int64   // least delay at its end
+	over                 bool    // something later was reported
 }
 
 // burnt is a rate that passed its probe and was too much all the same.
@@ -73,7 +74,7 @@ func (s *span) add(v int64, begins bool) {
 // much in all is to be sent for ProbeFor.
 func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
 	e, p := &s.estimate, &s.probe
-	if !e.ready || p.active || now < p.next || e.queue > probeQueue/2 || want <= e.cap ||
+	if !e.ready || p.active || now < p.next || !e.calm() || want <= e.cap ||
 		e.proof.disappointed && now-e.cutAt < probeCalm || e.cap < 0.95*e.settled {
 		return 0, false
 	}
@@ -86,7 +87,7 @@ func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
 	}
 	*p = probe{
 		active: true, began: now, until: now + int64(ProbeFor), late: 1<<63 - 1,
-		wait: p.wait, passed: p.passed, proven: p.proven, burnt: p.burnt,
+		before: e.queue, wait: p.wait, passed: p.passed, proven: p.proven, burnt: p.burnt,
 	}
 	return rate, true
 }
@@ -97,10 +98,17 @@ func (s *Sender) Probing() bool { return s.probe.active && s.estimate.queue < co
 // Assume takes a rate for proven, where probes cannot be sent. It is held back like one.
 func (s *Sender) Assume(now int64, want float64) {
 	e, p := &s.estimate, &s.probe
-	if !e.ready || now < p.next || e.queue > probeQueue/2 || want <= e.cap || now-e.cutAt < probeCalm {
+	if !e.ready || now < p.next || !e.calm() || want <= e.cap || now-e.cutAt < probeCalm {
 		return
 	}
-	s.pass(now, min(want, stretch*e.cap))
+	rate := min(want, stretch*e.cap)
+	if now < p.burnt.until {
+		rate = min(rate, burntShare*p.burnt.rate)
+	}
+	if rate > e.cap {
+		s.pass(now, rate)
+	}
+	p.next = now + probeWait
 }
 
 func (p *probe) missing(k twcc.Packet) {
@@ -158,7 +166,7 @@ func (s *Sender) judge(now int64) {
 		s.fail(now)
 		return
 	}
-	queue := float64(p.late - e.base.least())
+	queue := float64(p.late-e.base.least()) - p.before - e.slack(pace)
 	lost := float64(p.lost) / float64(p.lost+p.packets)
 	if came >= probePace*pace && queue < probeQueue && lost <= probeLoss+s.loss.share {
 		s.pass(now, min(0.95*pace, came))

@@ -24,6 +24,8 @@ const (
 	// least every 250 ms while anything arrives.
 	deafAfter = int64(1500 * time.Millisecond)
 	deafShare = 0.7
+	// restAfter without any packet, queues have drained.
+	restAfter = int64(time.Second)
 )
 
 // Sender estimates what the path to one client carries, from its transport-wide
@@ -39,7 +41,8 @@ type Sender struct {
 	probe    probe
 	first    int64 // when it began to be used
 	heard    int64 // last report that told of a packet
-	delay    int64 // least time from a packet to its report, of late
+	waiting  int64 // since when a report is due, 0 if none is
+	sent     uint64
 }
 
 // NewSender returns an estimator of a path about which nothing is known.
@@ -75,7 +78,7 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 		s.samples = append(s.samples, Sample{Sent: p.Sent, Arrived: r.At, Size: p.Size})
 	}
 	if len(s.samples) > 0 {
-		s.heard = now
+		s.heard, s.waiting = now, 0
 	}
 	s.estimate.Report(now, s.loss.share, s.samples)
 	if cap(s.samples) > maxSamples {
@@ -113,12 +116,22 @@ func (s *Sender) Budget(now int64) float64 {
 	return senderStart
 }
 
-// Unheard tells that packets leave, and lets the cap shrink while no report comes of
-// them. It is due every 250 ms or so.
-func (s *Sender) Unheard(now int64) {
-	if s.heard != 0 && now-s.heard > deafAfter {
+// Tick lets time pass; it is due every 250 ms or so. sent counts whatever leaves with a
+// number, in any unit: the cap shrinks while no report comes of it, and while nothing
+// leaves, a queue drains.
+func (s *Sender) Tick(now int64, sent uint64) {
+	quiet := sent == s.sent
+	s.sent = sent
+	switch {
+	case s.heard == 0:
+	case quiet && now-s.heard > restAfter:
+		s.waiting = 0
+		s.estimate.rest()
+	case !quiet && s.waiting == 0:
+		s.waiting = now
+	case s.waiting != 0 && now-s.waiting > deafAfter:
 		s.estimate.cap = max(s.estimate.cap*deafShare, senderLeast)
-		s.heard = now - deafAfter/2
+		s.waiting = now - deafAfter/2
 	}
 }
 

@@ -1,0 +1,132 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"maille/bench/client"
+	"maille/bench/sim"
+	"maille/proto/livekit"
+)
+
+// Sizes of the pictures of a camera that tells its layers apart by them: with 100
+// pictures a second about 290, 530 and 1,000 kbit/s.
+const (
+	cameraFPS  = 100
+	cameraSize = 1200
+)
+
+// viewer is someone who watches through a narrow path.
+type viewer struct {
+	*client.Client
+	mu     sync.Mutex // guards paused
+	paused map[string]bool
+}
+
+// watch joins a client and remembers what it hears of streams held back.
+func (c *Cluster) watch(ctx context.Context, entry, room, identity string) *viewer {
+	v := &viewer{paused: make(map[string]bool)}
+	v.Client = c.JoinWith(ctx, entry, room, identity, client.Options{OnSignal: func(m *livekit.SignalResponse) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for _, s := range m.GetStreamStateUpdate().GetStreamStates() {
+			v.paused[s.TrackSid] = s.State == livekit.StreamState_PAUSED
+		}
+	}})
+	return v
+}
+
+// layer is what the viewer sees of a camera, -1 for nothing during 300 ms.
+func (v *viewer) layer(sid string) int {
+	r := v.Track(sid)
+	if r == nil {
+		return -1
+	}
+	before := r.Packets.Load()
+	pass(300 * time.Millisecond)
+	if r.Packets.Load() == before {
+		return -1
+	}
+	for i := range 3 {
+		if r.Size.Load() == cameraSize>>(2-i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// A viewer's path shrinks to half a megabit and recovers: sound never stops, the
+// picture gets smaller within three seconds, and comes back within fifteen.
+func TestNarrowPathKeepsSound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 31, 20*time.Millisecond, "paris")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		alice := c.Join(ctx, "paris", "demo", "alice", "")
+		defer alice.Close()
+		mic, err := alice.PublishAudio(ctx, 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		camera, err := alice.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := c.watch(ctx, "paris", "demo", "bob")
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, camera.Info.Sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		pass(4 * time.Second)
+		sound := bob.Track(mic.Info.Sid)
+		look := func(what string) int {
+			l := bob.layer(camera.Info.Sid)
+			t.Logf("%s: layer %d, longest gap of sound %v, packets of picture %d, %d resent or filled", what, l, time.Duration(sound.Longest.Load()), bob.Track(camera.Info.Sid).Packets.Load(), bob.Track(camera.Info.Sid).Gaps.Load())
+			return l
+		}
+		if l := look("before"); l != 2 {
+			t.Fatalf("layer %d on a path without limit", l)
+		}
+		sound.Longest.Store(0)
+
+		narrow := time.Now()
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond, Rate: 500e3, Queue: 12500})
+		within := time.Duration(0)
+		for l := 2; l != 0; l = look(fmt.Sprint(time.Since(narrow))) {
+			if within = time.Since(narrow); within > 3*time.Second {
+				t.Fatalf("still layer %d after %v", l, within)
+			}
+		}
+		steady := 0
+		for time.Since(narrow) < 20*time.Second {
+			if look(fmt.Sprint(time.Since(narrow))) == 0 {
+				steady++
+			}
+		}
+		if steady < 40 {
+			t.Errorf("the small picture was seen in %d of some 56 looks", steady)
+		}
+		if gap := time.Duration(sound.Longest.Load()); gap > 200*time.Millisecond {
+			t.Errorf("sound stopped for %v", gap)
+		}
+
+		free := time.Now()
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond})
+		for l := 0; l != 2; l = look(fmt.Sprint(time.Since(free))) {
+			if time.Since(free) > 15*time.Second {
+				t.Fatalf("layer %d fifteen seconds after the path is wide again", l)
+			}
+		}
+		if gap := time.Duration(sound.Longest.Load()); gap > 200*time.Millisecond {
+			t.Errorf("sound stopped for %v", gap)
+		}
+		if sound.Gaps.Load() > 10 {
+			t.Errorf("%d packets of sound lost", sound.Gaps.Load())
+		}
+	})
+}
