@@ -28,8 +28,10 @@ type peer struct {
 	// make sense only after it.
 	synced bool
 	// placed is true while placement lists the node; others announced themselves.
-	placed bool
-	mail   mail
+	placed     bool
+	mail       mail
+	dataAsked  []string        // data tracks of it that it was told are watched here
+	dataWanted map[string]bool // data tracks of this node that it watches
 }
 
 // tell sends one message to one node. A failure unsyncs the peer: its next session
@@ -157,6 +159,8 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.took(p, b.Parcel)
 	case *linkpb.RoomMessage_ParcelAck:
 		r.acknowledged(p, b.ParcelAck)
+	case *linkpb.RoomMessage_DataDemand:
+		r.dataDemanded(p, b.DataDemand)
 	case *linkpb.RoomMessage_Forward:
 		r.passOn(b.Forward, false)
 	case *linkpb.RoomMessage_Levels:

@@ -42,6 +42,7 @@ func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action li
 	for _, pub := range p.published {
 		r.retract(pub)
 	}
+	p.withdrawData()
 	if r.local[p.identity] == p {
 		delete(r.local, p.identity)
 		r.announceGone(p)

@@ -79,10 +79,12 @@ func (r *Room) flush(p *peer) {
 	}
 }
 
-// anew sends a peer its parcels again, as the session to it is another.
+// anew sends a peer its parcels and wishes again, as the session to it is another.
 func (r *Room) anew(p *peer) {
 	p.mail.via = ""
+	p.dataAsked = nil
 	r.flush(p)
+	r.routeData()
 }
 
 // mailTo sends a message to a peer through a node, on the ordered channels.
@@ -92,7 +94,7 @@ func (r *Room) mailTo(p *peer, via string, m *linkpb.RoomMessage) bool {
 		return false
 	}
 	if q != p {
-		f := r.wrap(p, m)
+		f := r.wrap(p.node, m)
 		if f == nil {
 			return false
 		}
@@ -103,13 +105,13 @@ func (r *Room) mailTo(p *peer, via string, m *linkpb.RoomMessage) bool {
 }
 
 // wrap makes a message one that a third node passes on.
-func (r *Room) wrap(p *peer, m *linkpb.RoomMessage) *linkpb.RoomMessage {
+func (r *Room) wrap(to string, m *linkpb.RoomMessage) *linkpb.RoomMessage {
 	m.RoomSid, m.Epoch = r.sid, r.epoch
 	b, err := proto.Marshal(m)
 	if err != nil {
 		return nil
 	}
-	return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Forward{Forward: &linkpb.Forward{From: r.env.Self(), To: p.node, Message: b}}}
+	return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Forward{Forward: &linkpb.Forward{From: r.env.Self(), To: to, Message: b}}}
 }
 
 // offer sends a peer what may be lost.
@@ -119,8 +121,14 @@ func (r *Room) offer(p *peer, m *linkpb.RoomMessage) {
 		r.data.undone.Add(1)
 		return
 	}
-	if via != p.node {
-		if m = r.wrap(p, m); m == nil {
+	r.offerVia(p.node, via, m)
+}
+
+// offerVia sends a node what may be lost, by itself or through a third. It does not need
+// the room's loop.
+func (r *Room) offerVia(to, via string, m *linkpb.RoomMessage) {
+	if via != to {
+		if m = r.wrap(to, m); m == nil {
 			return
 		}
 	}
@@ -195,6 +203,8 @@ func (r *Room) passOn(f *linkpb.Forward, lossy bool) {
 		r.acknowledged(p, b.ParcelAck)
 	case *linkpb.RoomMessage_Data:
 		r.deliverLossy(b.Data)
+	case *linkpb.RoomMessage_TrackData:
+		r.receiveTrack(b.TrackData)
 	}
 }
 
@@ -204,6 +214,12 @@ func (r *Room) ReceiveLossy(node string, msg []byte) {
 	m := new(linkpb.RoomMessage)
 	if err := proto.Unmarshal(msg, m); err != nil {
 		r.log.Warn("bad lossy message", "peer", node, "err", err)
+		return
+	}
+	if b := m.GetTrackData(); b != nil {
+		if m.RoomSid == r.sid && m.Epoch == r.epoch {
+			r.receiveTrack(b)
+		}
 		return
 	}
 	select {

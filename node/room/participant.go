@@ -2,6 +2,7 @@ package room
 
 import (
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -61,7 +62,12 @@ type Participant struct {
 	// refused are the codecs, as lower case mime types, that the client does not take.
 	refused map[string]bool
 
-	lastSequence uint32 // of the reliable data received from the client
+	lastSequence uint32                                // of the reliable data received from the client
+	dataPubs     map[uint16]*dataTrack                 // by the client's handle
+	dataTracks   atomic.Pointer[map[uint16]*dataTrack] // dataPubs for the goroutine that reads packets
+	dataSubs     map[string]*dataSub                   // by sid
+	dataWishes   map[string]dataWish                   // by sid
+	lastHandle   uint16
 }
 
 func (p *Participant) active() bool         { return !p.gone && p.info.State == livekit.ParticipantInfo_ACTIVE }
@@ -122,6 +128,7 @@ func (p *Participant) member() *Member {
 		m.Info.Tracks = append(m.Info.Tracks, proto.Clone(pub.info).(*livekit.TrackInfo))
 		pub.facts(m.Node, m.Tracks)
 	}
+	m.Info.DataTracks = p.dataTrackInfos()
 	return m
 }
 

@@ -34,6 +34,9 @@ func (r *Room) setPermission(p *Participant, now *livekit.ParticipantPermission)
 			p.tellUnpublished(pub.info.Sid)
 		}
 	}
+	if !now.CanPublishData {
+		p.withdrawData()
+	}
 	r.reconcile(p)
 }
 

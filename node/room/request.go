@@ -89,6 +89,12 @@ func (r *Room) request(p *Participant, req *livekit.SignalRequest) {
 		r.updateAudioTrack(p, m.UpdateAudioTrack)
 	case *livekit.SignalRequest_UpdateVideoTrack:
 		r.updateVideoTrack(p, m.UpdateVideoTrack)
+	case *livekit.SignalRequest_PublishDataTrackRequest:
+		r.publishDataTrack(p, m.PublishDataTrackRequest)
+	case *livekit.SignalRequest_UnpublishDataTrackRequest:
+		r.unpublishDataTrack(p, m.UnpublishDataTrackRequest)
+	case *livekit.SignalRequest_UpdateDataSubscription:
+		r.chooseData(p, m.UpdateDataSubscription)
 	case *livekit.SignalRequest_Simulate:
 		r.simulate(p, m.Simulate)
 	}

@@ -102,6 +102,7 @@ func (p *Participant) restore(s *livekit.SyncState) {
 	}
 	p.replay(s.GetDatachannelReceiveStates())
 	p.republish(s.GetPublishDataTracks())
+	p.room.chooseData(p, s.GetDataSubscription())
 }
 
 // publishes reports whether a track of that sid is published or announced.

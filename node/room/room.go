@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -98,6 +99,8 @@ type Room struct {
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
 	recent   recent
+	dataSeen bool                                  // a data track was, so that those without pay nothing
+	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
 	voices   *audio.Ranking
 	spoke    bool
 	talking  map[string]bool // identities of the last to speak

@@ -68,6 +68,7 @@ func (t *transport) Stream(sid relay.TrackID, held bool) {
 
 func (t *transport) Data(ch rtc.Channel, payload []byte) {
 	if ch == rtc.DataTrack {
+		t.p.trackData(payload)
 		return
 	}
 	t.post(func(r *Room, p *Participant) { r.guard(p, func() { r.publishData(p, ch == rtc.Reliable, payload) }) })

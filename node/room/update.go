@@ -31,6 +31,7 @@ func (r *Room) apply(changes []Change) {
 	for _, p := range r.local {
 		r.reconcile(p)
 	}
+	r.watchAllData()
 	r.sweep()
 	r.recordingChanged()
 }
