@@ -9,7 +9,7 @@
 import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { play } from "./lib/act.mjs";
+import { asked, play } from "./lib/act.mjs";
 import { launch } from "./lib/browser.mjs";
 import { Failure, Report, within } from "./lib/check.mjs";
 import { Cluster } from "./lib/cluster.mjs";
@@ -18,10 +18,12 @@ import again from "./cases/again.mjs";
 import codecs from "./cases/codecs.mjs";
 import components from "./cases/components.mjs";
 import doors, { early } from "./cases/doors.mjs";
+import idle, { joins } from "./cases/figures.mjs";
 import firefox from "./cases/firefox.mjs";
 import gestures from "./cases/gestures.mjs";
 import joining from "./cases/join.mjs";
 import mesh from "./cases/mesh.mjs";
+import narrow from "./cases/narrow.mjs";
 import pages, { parting } from "./cases/pages.mjs";
 import rights from "./cases/rights.mjs";
 import secret from "./cases/secret.mjs";
@@ -38,6 +40,13 @@ const acts = [
   { name: "secret", cases: secret },
   { name: "components", cases: components },
   { name: "firefox", cases: firefox },
+  { name: "newcomers", cases: joins },
+];
+
+/** These start nodes of their own, so the three have ended before. */
+const after = [
+  { name: "idle", cases: idle },
+  { name: "narrow", cases: narrow },
 ];
 
 const { values: opt } = parseArgs({
@@ -62,17 +71,31 @@ async function main() {
   await access(binary).catch(() => {
     throw new Failure(`${binary} does not exist: run make build`);
   });
-  if (!(await report.run("maille dev is ready", 45, async () => report.figure("maille dev ready after", `${await cluster.start(40)} ms`)))) return;
+  const firstActs = acts.some((a) => asked(opt.only, a));
   if (!(await report.run("Chromium starts", 45, async () => {
     ctx.site = await site();
     ctx.browser = await launch();
     report.figure("browser", `Chromium ${ctx.browser.version()}`);
   }))) return;
+  if (firstActs) await mesh3();
+  for (const act of after) await play(ctx, act, opt.only, () => {});
+}
+
+async function mesh3() {
+  if (!(await report.run("maille dev is ready", 45, async () => report.figure("maille dev ready after", `${await cluster.start(40)} ms`)))) return;
   for (const act of acts) {
     await play(ctx, act, opt.only, () => {
       if (cluster.exited) throw new Failure(`maille dev ended in the middle: ${JSON.stringify(cluster.exited)}`);
     });
   }
+  if (!opt.keep) await ended();
+}
+
+async function ended() {
+  await report.run("maille dev ends cleanly on SIGTERM", 15, async () => {
+    const how = await cluster.stop();
+    if (how.code !== 0) throw new Failure(`maille dev ended with ${JSON.stringify(how)}`);
+  });
 }
 
 async function close() {
@@ -80,11 +103,7 @@ async function close() {
   stopping = true;
   await within("Chromium closes", 10, ctx.browser?.close()).catch(() => ctx.browser?.process?.()?.kill("SIGKILL"));
   ctx.site?.close();
-  if (!cluster.child) return;
-  await report.run("maille dev ends cleanly on SIGTERM", 15, async () => {
-    const how = await cluster.stop();
-    if (how.code !== 0) throw new Failure(`maille dev ended with ${JSON.stringify(how)}`);
-  });
+  if (cluster.child && !cluster.exited) await ended();
 }
 
 function summary(fatal) {

@@ -5,14 +5,16 @@ import path from "node:path";
 import { within } from "./check.mjs";
 
 /** Whether --only asks for this case; the vital ones of an act come along. */
-const wanted = (only, act, c) => !only || act.name.includes(only) || c.name.includes(only);
+const wanted = (only, act, c) => !only || `${act.name}: ${c.name}`.includes(only);
+
+export const asked = (only, act) => act.cases.some((c) => wanted(only, act, c));
 
 /**
  * Runs the cases of an act in order. A vital case that fails ends the act; alive says
  * whether it makes sense to go on.
  */
 export async function play(ctx, act, only, alive) {
-  if (!act.cases.some((c) => wanted(only, act, c))) return;
+  if (!asked(only, act)) return;
   Object.assign(ctx, { room: act.room ?? act.name, people: {}, guests: [], undo: [] });
   console.log(`-- ${act.name}`);
   try {

@@ -7,14 +7,14 @@ import { Failure, Hopeless, until } from "./check.mjs";
 
 const run = promisify(execFile);
 const TAIL_LINES = 60;
-const STOP_MS = 10_000;
+export const STOP_MS = 10_000;
 
-/** The three nodes of `maille dev` and where each listens. */
-export const nodes = {
-  paris: { region: "paris", ws: "ws://127.0.0.1:7880", http: "http://127.0.0.1:7880" },
-  lyon: { region: "lyon", ws: "ws://127.0.0.1:7890", http: "http://127.0.0.1:7890" },
-  marseille: { region: "marseille", ws: "ws://127.0.0.1:7900", http: "http://127.0.0.1:7900" },
-};
+/** The nodes of `maille dev` and where each listens. */
+export const nodesAt = (address) =>
+  Object.fromEntries(
+    ["paris", "lyon", "marseille"].map((region, i) => [region, { region, ws: `ws://${address}:${7880 + 10 * i}`, http: `http://${address}:${7880 + 10 * i}` }]),
+  );
+export const nodes = nodesAt("127.0.0.1");
 
 const listening = (port) =>
   new Promise((resolve) => {
@@ -27,23 +27,38 @@ const listening = (port) =>
     socket.once("connect", () => answer(true)).once("error", () => answer(false));
   });
 
+/** Runs one verb of maille and returns what it prints. */
+export async function cli(binary, ...args) {
+  try {
+    const { stdout } = await run(binary, args, { timeout: 10_000, maxBuffer: 16 << 20 });
+    return stdout;
+  } catch (err) {
+    throw new Failure(`maille ${args.join(" ")}: ${err.message}\n${err.stderr ?? ""}`);
+  }
+}
+
+const running = new Set();
+process.on("exit", () => running.forEach((c) => c.kill()));
+
 export class Cluster {
-  constructor(binary, logFile) {
-    this.binary = binary;
-    this.logFile = logFile;
+  constructor(binary, logFile, { regions = Object.keys(nodes), env = {} } = {}) {
+    Object.assign(this, { binary, logFile, regions, env });
+    this.nodes = regions.map((r) => nodes[r]);
     this.lines = [];
     this.exited = null;
   }
 
   /** Starts the process and waits until every node says it is ready. */
   async start(seconds) {
-    for (const n of Object.values(nodes)) {
+    for (const n of this.nodes) {
       const port = Number(new URL(n.http).port);
       if (await listening(port)) throw new Failure(`port ${port} is already taken: is another maille running?`);
     }
     const t0 = Date.now();
     this.log = createWriteStream(this.logFile);
-    this.child = spawn(this.binary, ["dev", "--loudest", "0"], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
+    const args = ["dev", "--loudest", "0", "--regions", this.regions.join()];
+    this.child = spawn(this.binary, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", ...this.env } });
+    running.add(this);
     const keep = (chunk) => {
       this.log.write(chunk);
       this.lines.push(...String(chunk).trimEnd().split("\n"));
@@ -58,9 +73,9 @@ export class Cluster {
     await until("every node answers /readyz with 200", seconds, async () => {
       if (this.exited) throw new Hopeless(`maille dev ended at once: ${JSON.stringify(this.exited)}`);
       const answers = {};
-      for (const [name, n] of Object.entries(nodes)) {
+      for (const n of this.nodes) {
         const res = await fetch(`${n.http}/readyz`, { signal: AbortSignal.timeout(2000) }).catch((err) => ({ status: String(err.cause ?? err) }));
-        answers[name] = res.status;
+        answers[n.region] = res.status;
       }
       return Object.values(answers).every((s) => s === 200) || answers;
     });
@@ -88,13 +103,8 @@ export class Cluster {
     return this.lines.slice(-n).join("\n");
   }
 
-  async cli(...args) {
-    try {
-      const { stdout } = await run(this.binary, args, { timeout: 10_000, maxBuffer: 16 << 20 });
-      return stdout;
-    } catch (err) {
-      throw new Failure(`maille ${args.join(" ")}: ${err.message}\n${err.stderr ?? ""}`);
-    }
+  cli(...args) {
+    return cli(this.binary, ...args);
   }
 
   /** A join token from `maille token create`. */

@@ -27,7 +27,7 @@ export class Person {
   static async enter(ctx, room, who, options = {}) {
     const person = await Person.open(ctx, who);
     try {
-      person.joined = await person.join(token(room, who.name, who.claims), { adaptiveStream: who.adaptiveStream, ...options });
+      person.joined = await person.join(token(room, who.name, who.claims, ctx.key), { adaptiveStream: who.adaptiveStream, ...options });
     } catch (err) {
       ctx.evidenceOf?.(person);
       await person.close();

@@ -1,11 +1,10 @@
-// Tokens as any backend mints them: claims signed with the key of `maille dev`.
+// Tokens as any backend mints them: claims signed with the key of `maille dev`, or another.
 import { createHmac } from "node:crypto";
 
-const KEY = "devkey";
-const SECRET = "secret";
+const dev = { name: "devkey", secret: "secret" };
 const encode = (o) => Buffer.from(JSON.stringify(o)).toString("base64url");
 
-export function sign(claims, secret = SECRET) {
+export function sign(claims, secret = dev.secret) {
   const head = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
   return `${head}.${createHmac("sha256", secret).update(head).digest("base64url")}`;
 }
@@ -14,7 +13,7 @@ export function sign(claims, secret = SECRET) {
 export function claims(room, identity, { grants = {}, ...more } = {}) {
   const now = Math.floor(Date.now() / 1000);
   return {
-    iss: KEY,
+    iss: dev.name,
     sub: identity,
     nbf: now - 5,
     exp: now + 3600,
@@ -23,4 +22,4 @@ export function claims(room, identity, { grants = {}, ...more } = {}) {
   };
 }
 
-export const token = (room, identity, more) => sign(claims(room, identity, more));
+export const token = (room, identity, more, key = dev) => sign({ ...claims(room, identity, more), iss: key.name }, key.secret);

@@ -223,9 +223,9 @@ class Client {
     return colourOf(this.room.remoteParticipants.get(identity)?.getTrackPublication(source)?.track?.attachedElements[0]);
   }
 
-  /** Publishes a picture of one colour with the given codec and options, instead of a camera. */
+  /** Publishes a picture of one colour, or of noise, with the given codec and options, instead of a camera. */
   async paint(rgb, width, height, options) {
-    const colour = painted(rgb, width, height, options.fps ?? 15);
+    const colour = painted(rgb, width, height, options.fps);
     const pub = await this.room.localParticipant.publishTrack(colour.track, { source: Track.Source.Camera, ...options });
     this.unpaint = async () => {
       await this.room.localParticipant.unpublishTrack(colour.track, true);
@@ -236,6 +236,25 @@ class Client {
 
   leave() {
     return this.room.disconnect();
+  }
+
+  /** Joins once more beside the room of this page; milliseconds to the first frame of someone, then leaves. */
+  async sample(url, token, v0, identity) {
+    const room = new LK.Room(v0 ? { singlePeerConnection: false } : {});
+    const el = document.createElement("video");
+    document.getElementById("tiles").replaceChildren(el);
+    const shown = new Promise((resolve) => {
+      room.on(RoomEvent.TrackSubscribed, (track, _pub, from) => {
+        if (track.kind !== Track.Kind.Video || from.identity !== identity) return;
+        el.requestVideoFrameCallback(() => resolve(now()));
+        track.attach(el);
+      });
+    });
+    const t0 = now();
+    await room.connect(url, token, { maxRetries: 1 });
+    const took = (await shown) - t0;
+    await room.disconnect();
+    return took;
   }
 
   /** Tries to join and reports the refusal; a success is the test's failure. */

@@ -1,7 +1,5 @@
 // What flows through a participant's peer connections, in numbers, and media that is
 // easy to recognise on the other side.
-const LK = window.LivekitClient;
-const { Track } = LK;
 
 /** The strongest frequency of a track over a moment, in hertz; 0 for silence. */
 export async function loudest(track) {
@@ -28,17 +26,26 @@ export function colourOf(video) {
   return [...draw.getImageData(10, 5, 1, 1).data.slice(0, 3)];
 }
 
-/** A picture of one colour that still changes, so that every frame is captured. */
-export function painted(rgb, width, height, fps = 10) {
+/** A picture of one colour that still changes, so that every frame is captured; without a colour, noise. */
+export function painted(rgb, width, height, fps = 15) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const draw = canvas.getContext("2d");
+  const coarse = Object.assign(document.createElement("canvas"), { width: width / 8, height: height / 8 });
   let odd = 0;
-  const timer = setInterval(() => {
+  const noise = () => {
+    const image = new ImageData(coarse.width, coarse.height);
+    for (let i = 0; i < image.data.length; i += 65_536) crypto.getRandomValues(image.data.subarray(i, i + 65_536));
+    for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+    coarse.getContext("2d").putImageData(image, 0, 0);
+    draw.drawImage(coarse, 0, 0, width, height);
+  };
+  const plain = () => {
     draw.fillStyle = `rgb(${rgb})`;
     draw.fillRect(0, 0, width, height);
     draw.fillStyle = (odd = 1 - odd) ? "#000" : "#fff";
     draw.fillRect(0, 0, width / 20, height / 20);
-  }, 1000 / fps);
+  };
+  const timer = setInterval(rgb ? plain : noise, 1000 / fps);
   const track = canvas.captureStream(fps).getVideoTracks()[0];
   return { track, end: () => clearInterval(timer) };
 }
@@ -111,5 +118,3 @@ export async function transports(room) {
   }
   return out;
 }
-
-export { Track };
