@@ -17,7 +17,8 @@ test: ## every Go test, no browser
 race: ## the same under the race detector
 	go test -race ./...
 
-e2e: build ## real Chromium, the unmodified livekit-client, three nodes
+e2e: build ## real Chromium and Firefox, the unmodified livekit-client, three nodes; root adds a narrow path
+	go build -trimpath -o bin/idle ./bench/idle
 	cd bench/e2e && npm ci --no-audit --no-fund --loglevel=error
 	node bench/e2e/run.mjs --maille bin/maille --out bench/out/e2e
 

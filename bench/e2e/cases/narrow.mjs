@@ -9,6 +9,7 @@ import { Served } from "../lib/served.mjs";
 import { site } from "../lib/site.mjs";
 
 const KBIT = 500;
+const TOP = 540;
 const KEY = "bea/camera";
 
 async function enter(ctx) {
@@ -31,8 +32,8 @@ async function enter(ctx) {
   Object.assign(ctx, { inside, served });
   ctx.people.bea = await Person.enter(outside, ctx.room, { name: "bea", url: nodes.lyon.ws, region: "lyon" }, { publish: false });
   await ctx.people.bea.ask(10, "microphone", true);
-  // Noise, so that every layer takes the bits it may; 180, 360 and 720 lines.
-  await ctx.people.bea.ask(15, "paint", null, 1280, 720, { videoCodec: "vp8", fps: 12, videoEncoding: { maxBitrate: 1_700_000, maxFramerate: 12 } });
+  // Noise, so that every layer takes the bits it may; 180, 360 and 540 lines.
+  await ctx.people.bea.ask(15, "paint", null, 960, TOP, { videoCodec: "vp8", fps: 12, videoEncoding: { maxBitrate: 1_200_000, maxFramerate: 12 } });
   ctx.people.vic = await Person.enter(inside, ctx.room, { name: "vic", url: nodes.paris.ws, region: "paris" }, { publish: false });
 }
 
@@ -57,7 +58,7 @@ async function height(ctx, what, seconds, ok) {
 }
 
 async function squeeze(ctx) {
-  await height(ctx, "vic gets 720 lines while there is room", 30, (h) => h === 720);
+  await height(ctx, `vic gets ${TOP} lines while there is room`, 30, (h) => h === TOP);
   const before = (await row(ctx)).audio;
   await ctx.ns.narrow(KBIT);
   let back;
@@ -74,7 +75,7 @@ async function squeeze(ctx) {
     assert(video.height <= 360, `still ${video.height} lines after 8 s`);
   } finally {
     await ctx.ns.wide();
-    back = await height(ctx, "vic gets 720 lines again", 30, (h) => h === 720);
+    back = await height(ctx, `vic gets ${TOP} lines again`, 30, (h) => h === TOP);
   }
   ctx.report.figure("path widened again: time to the highest layer", `${back} ms`, { ms: back });
   assert(back <= 15_000, `the highest layer came back after ${back} ms, not within 15 s`);
