@@ -10,6 +10,7 @@ import (
 
 	"maille/mesh/view"
 	"maille/node/auth"
+	"maille/node/guard"
 	"maille/node/obs"
 	"maille/node/room"
 	"maille/node/signal"
@@ -24,7 +25,7 @@ func (n *Node) openClients() error {
 	if err != nil {
 		return err
 	}
-	n.webAddr = ln
+	n.webAddr = guard.Listen(ln, signal.MaxConnections, 0, &n.refused)
 	n.signal = signal.New(signal.Config{
 		Verifier: n.verifier, Host: counted{n}, Log: n.log,
 		Refused: func(status int) { n.meters.metrics.Join(obs.RefusedWith(status), 0) },
@@ -36,7 +37,8 @@ func (n *Node) openClients() error {
 	mux.Handle("/", n.page())
 	n.web = &http.Server{
 		Handler: signal.CollapseSlashes(mux), MaxHeaderBytes: signal.MaxHeaderBytes,
-		ReadHeaderTimeout: signal.HeaderTimeout,
+		ReadHeaderTimeout: signal.HeaderTimeout, ReadTimeout: signal.RequestTimeout, IdleTimeout: signal.IdleTimeout,
+		WriteTimeout: signal.ResponseTimeout,
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func (r *Room) updateAudioTrack(p *Participant, u *livekit.UpdateLocalAudioTrack
 		return
 	}
 	pub.info.AudioFeatures = u.Features
-	r.announce([]*Participant{p})
+	r.changed(p)
 }
 
 // updateVideoTrack notes the new size of a client's picture.
@@ -34,7 +34,7 @@ func (r *Room) updateVideoTrack(p *Participant, u *livekit.UpdateLocalVideoTrack
 		return
 	}
 	pub.info.Width, pub.info.Height = u.Width, u.Height
-	r.announce([]*Participant{p})
+	r.changed(p)
 }
 
 // tellFirstWatchers tells publishers of tracks that have begun to be watched, on

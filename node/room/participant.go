@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/auth"
@@ -36,6 +37,9 @@ type Participant struct {
 	joinedNS int64
 	version  uint64
 	gone     bool
+	offers   *rate.Limiter
+	news     newsBudget
+	unsaid   bool // it changed, and the room does not know yet
 	// connected is true while the subscriber transport is up.
 	connected bool
 	// lostAt is when the socket or the media was last lost, since when it came; which of
@@ -81,7 +85,7 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 	v := j.Claims.Video
 	p := &Participant{
 		room: r, identity: j.Identity, join: j, claims: j.Claims.Clone(), joinedNS: now.UnixNano(),
-		work:    newTasks(),
+		work: newTasks(), offers: rate.NewLimiter(offerRate, offerBurst),
 		pending: make(map[string]*publication), published: make(map[relay.TrackID]*publication),
 		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
 		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),

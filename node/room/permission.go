@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/proto/livekit"
 )
 
@@ -46,9 +47,12 @@ func (p *Participant) tellUnpublished(sid string) {
 	}})
 }
 
-// maxPermissions bounds the entries of a SubscriptionPermission: every node of the
-// room receives them.
-const maxPermissions = 1000
+// Bounds on a SubscriptionPermission, in entries and bytes: every node of the room
+// receives it.
+const (
+	maxPermissions     = 1000
+	maxPermissionBytes = 64 << 10
+)
 
 // permit notes who may subscribe to p's tracks; nil means everyone.
 func (r *Room) permit(p *Participant, s *livekit.SubscriptionPermission) {
@@ -56,13 +60,14 @@ func (r *Room) permit(p *Participant, s *livekit.SubscriptionPermission) {
 	for _, t := range s.GetTrackPermissions() {
 		n += len(t.GetTrackSids())
 	}
-	if n > maxPermissions {
-		r.log.Warn("subscription permission refused: too long", "identity", p.identity, "entries", n)
+	if n > maxPermissions || proto.Size(s) > maxPermissionBytes {
+		r.env.Refuse(guard.Name)
+		r.log.Debug("subscription permission refused: too long", "identity", p.identity, "entries", n)
 		return
 	}
 	p.permission = s
 	r.restrict(p)
-	r.announce([]*Participant{p})
+	r.changed(p)
 }
 
 // restrict brings what links may carry of p's tracks in line with its permission, at

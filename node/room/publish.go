@@ -3,6 +3,7 @@ package room
 import (
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -43,6 +44,10 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 		}}})
 	}
 	switch {
+	case proto.Size(req) > maxTrackBytes:
+		r.env.Refuse(guard.Track)
+		p.answer(&livekit.RequestResponse{Reason: livekit.RequestResponse_LIMIT_EXCEEDED, Message: "the track's description is too long"})
+		return
 	case req.Type != livekit.TrackType_AUDIO && req.Type != livekit.TrackType_VIDEO:
 		refuse(livekit.RequestResponse_UNSUPPORTED_TYPE, "only audio and video tracks can be added")
 		return
@@ -61,6 +66,7 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 	pub := p.pending[req.Cid]
 	if pub == nil {
 		if len(p.pending) >= maxPending || len(p.published) >= maxTracks {
+			r.env.Refuse(guard.Track)
 			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, "too many tracks")
 			return
 		}
@@ -130,7 +136,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	r.mu.Lock()
 	r.origins[t.Sid] = origin{t.Track, restricted(p.member())}
 	r.mu.Unlock()
-	r.announce([]*Participant{p})
+	r.changed(p)
 	r.log.Info("track published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)
 }
 
@@ -143,7 +149,7 @@ func (r *Room) trackStopped(p *Participant, sid relay.TrackID) {
 	delete(p.published, sid)
 	r.retract(pub)
 	if !p.gone {
-		r.announce([]*Participant{p})
+		r.changed(p)
 	}
 }
 
@@ -177,7 +183,7 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	}
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
-		r.announce([]*Participant{p})
+		r.changed(p)
 	}
 	return true
 }

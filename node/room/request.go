@@ -1,18 +1,40 @@
 package room
 
 import (
+	"context"
 	"runtime/debug"
 
-	"google.golang.org/protobuf/proto"
-
+	"maille/node/guard"
 	"maille/proto/livekit"
 )
 
-// handle does one request of the client; true when the session is over.
-func (p *Participant) handle(req *livekit.SignalRequest) (done bool) {
+// A client may offer offerRate times a second, and once in a while the burst: one
+// offer of the largest kind costs a core a hundredth of a second. Each further one
+// waits, and what the client sends after it.
+const (
+	offerRate  = 5
+	offerBurst = 20
+)
+
+// handle does one request of the client; true when the session is over. A client that
+// asks faster than can be done for it waits: its socket is read no further.
+func (p *Participant) handle(ctx context.Context, req *livekit.SignalRequest) (done bool) {
 	r := p.room
+	if !complete(req) {
+		r.env.Refuse(guard.Message)
+		return false
+	}
+	if p.work.settled() {
+		r.env.Refuse(guard.Backlog)
+	}
 	switch m := req.Message.(type) {
 	case *livekit.SignalRequest_Offer:
+		if !p.offers.Allow() {
+			r.env.Refuse(guard.Backlog)
+			if p.offers.Wait(ctx) != nil {
+				return false // the socket is gone: reading it tells
+			}
+		}
 		p.work.do(func() { p.offered(m.Offer) })
 	case *livekit.SignalRequest_Answer:
 		p.work.do(func() {
@@ -47,11 +69,20 @@ func (p *Participant) handle(req *livekit.SignalRequest) (done bool) {
 	return false
 }
 
+// complete reports whether the request that is named is there. On the wire it always
+// is; other ways in may come.
+func complete(req *livekit.SignalRequest) bool {
+	m := req.ProtoReflect()
+	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("message"))
+	return field != nil && (field.Message() == nil || m.Get(field).Message().IsValid())
+}
+
 // guard runs what a client asked for. A fault in it ends that client alone: the room
 // is other people's too.
 func (r *Room) guard(p *Participant, f func()) {
 	defer func() {
 		if v := recover(); v != nil {
+			r.env.Refuse(guard.Fault)
 			r.log.Error("fault while serving a client", "identity", p.identity, "panic", v, "stack", string(debug.Stack()))
 			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		}
@@ -100,6 +131,9 @@ func (r *Room) request(p *Participant, req *livekit.SignalRequest) {
 	}
 }
 
+// maxSid bounds the sids that clients name, in bytes; this node's have 15.
+const maxSid = 64
+
 // maxWishes bounds the tracks that one client may have wishes about: twice those of the
 // largest meeting.
 const maxWishes = 2 * MaxMembers
@@ -109,9 +143,10 @@ func (p *Participant) choose(u *livekit.UpdateSubscription) {
 	known := p.room.publishedSids()
 	set := func(sids []string) {
 		for _, sid := range sids {
-			if len(p.choices) < maxWishes {
-				p.choices[sid] = u.Subscribe
+			if !wish(p, p.choices, sid) {
+				continue
 			}
+			p.choices[sid] = u.Subscribe
 			delete(p.missing, sid)
 			if u.Subscribe && !known[sid] && len(p.missing) < maxMissing {
 				p.missing[sid] = p.room.env.Now()
@@ -124,12 +159,29 @@ func (p *Participant) choose(u *livekit.UpdateSubscription) {
 	}
 }
 
+// wish reports whether a client may have one about a track, beside those it has.
+func wish[V any](p *Participant, wishes map[string]V, sid string) bool {
+	if _, ok := wishes[sid]; ok {
+		return true
+	}
+	if len(sid) > maxSid || len(wishes) >= maxWishes {
+		p.room.env.Refuse(guard.Name)
+		return false
+	}
+	return true
+}
+
+// set notes how a client looks at tracks.
 func (p *Participant) set(u *livekit.UpdateTrackSettings) {
+	// One for all of them, without their list: a message may name thousands.
+	kept := &livekit.UpdateTrackSettings{
+		Disabled: u.GetDisabled(), Quality: u.GetQuality(), Width: u.GetWidth(), Height: u.GetHeight(),
+		Fps: u.GetFps(), Priority: u.GetPriority(),
+	}
 	for _, sid := range u.GetTrackSids() {
-		if len(p.settings) >= maxWishes {
-			return
+		if wish(p, p.settings, sid) {
+			p.settings[sid] = kept
+			p.applySettings(sid)
 		}
-		p.settings[sid] = proto.Clone(u).(*livekit.UpdateTrackSettings)
-		p.applySettings(sid)
 	}
 }

@@ -177,6 +177,7 @@ func (r *Room) loop(ctx context.Context) {
 			r.listen()
 			r.tend()
 			r.steerAll()
+			r.catchUp()
 			r.expire()
 			r.spreadQuiet()
 			r.tellFirstWatchers()

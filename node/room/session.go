@@ -60,7 +60,7 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 			s.room.post(func() { s.room.socketLost(p, c) })
 			return err
 		}
-		if done := p.handle(req); done {
+		if done := p.handle(ctx, req); done {
 			return nil
 		}
 	}

@@ -9,14 +9,20 @@ type tasks struct {
 	done chan struct{}
 
 	mu sync.Mutex
-	// +guarded by mu. At most a few entries per track of the room wait here.
+	// +guarded by mu. At most maxTasks and what one request adds wait here: see settled.
 	queue  []func()
 	last   func()
 	closed bool
+	less   sync.Cond // the queue became shorter
 }
+
+// maxTasks is how many may wait before the client's next request does. An honest one
+// has a few for each track that it joins.
+const maxTasks = 64
 
 func newTasks() *tasks {
 	t := &tasks{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	t.less.L = &t.mu
 	go t.run()
 	return t
 }
@@ -31,11 +37,23 @@ func (t *tasks) do(f func()) {
 	t.signal()
 }
 
+// settled waits until less than maxTasks wait, and reports whether it had to.
+func (t *tasks) settled() (waited bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.queue) >= maxTasks && !t.closed {
+		waited = true
+		t.less.Wait()
+	}
+	return waited
+}
+
 // finish drops what waits, runs last and ends the goroutine.
 func (t *tasks) finish(last func()) {
 	t.mu.Lock()
 	if !t.closed {
 		t.closed, t.last, t.queue = true, last, nil
+		t.less.Broadcast()
 	}
 	t.mu.Unlock()
 	t.signal()
@@ -56,6 +74,7 @@ func (t *tasks) run() {
 			var f func()
 			if len(t.queue) > 0 {
 				f, t.queue = t.queue[0], t.queue[1:]
+				t.less.Signal()
 			}
 			closed, last := t.closed, t.last
 			t.mu.Unlock()

@@ -17,6 +17,9 @@ const (
 	maxTracks = 32
 	// maxTrackName bounds names that every client of the room receives.
 	maxTrackName = 256
+	// maxTrackBytes bounds all that is said of a track with AddTrack, layers and codecs
+	// included, many times what honest clients say.
+	maxTrackBytes = 8 << 10
 	// maxCodecs bounds the codecs of one track: the first, a backup, and one to spare.
 	maxCodecs = 3
 )

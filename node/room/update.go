@@ -3,6 +3,7 @@ package room
 import (
 	"maps"
 
+	"maille/node/guard"
 	"maille/proto/livekit"
 	"maille/relay"
 )
@@ -75,10 +76,11 @@ func (r *Room) updateMetadata(p *Participant, u *livekit.UpdateParticipantMetada
 		return
 	}
 	if !p.describe(u.Name, u.Metadata, u.Attributes) {
+		r.env.Refuse(guard.Name)
 		answer(livekit.RequestResponse_LIMIT_EXCEEDED, "name, metadata or attributes are too long")
 		return
 	}
-	r.announce([]*Participant{p})
+	r.changed(p)
 	answer(livekit.RequestResponse_OK, "")
 	p.refreshToken()
 }

@@ -115,7 +115,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCP != nil {
 		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: newBoundedListener(cfg.TCP, e.refused), Logger: scoped{log: e.log}, ReadBufferSize: 64,
+			Listener: guard.Listen(cfg.TCP, maxTCP, maxTCPPerIP, e.refused), Logger: scoped{log: e.log}, ReadBufferSize: 64,
 			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin,
 		})
 		settings.SetICETCPMux(e.tcp)

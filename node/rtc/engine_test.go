@@ -2,10 +2,8 @@ package rtc
 
 import (
 	"errors"
-	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -138,51 +136,5 @@ func TestClosedEngineTakesNoPeers(t *testing.T) {
 	}
 	if _, err := e.NewPeer(&probe{}, Options{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("new peer: %v", err)
-	}
-}
-
-func TestListenerIsBounded(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := newBoundedListener(l, nil)
-	defer b.Close()
-	var held, dialed []net.Conn
-	dial := func() {
-		c, err := net.Dial("tcp4", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dialed = append(dialed, c)
-	}
-	for range maxTCPPerIP {
-		dial()
-		c, err := b.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, c)
-	}
-	dial()
-	next := make(chan net.Conn)
-	go func() {
-		c, _ := b.Accept()
-		next <- c
-	}()
-	turned := dialed[len(dialed)-1]
-	_ = turned.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := turned.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("one too many: %v", err)
-	}
-	_ = held[0].Close()
-	_ = held[0].Close() // twice counts once
-	dial()
-	held = append(held, <-next)
-	for _, c := range append(held, dialed...) {
-		_ = c.Close()
-	}
-	if b.total != 0 || len(b.from) != 0 {
-		t.Errorf("%d connections counted after the end", b.total)
 	}
 }

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -24,9 +25,10 @@ const (
 // downlink is what the peer sends. Fields are guarded by Peer.mu.
 type downlink struct {
 	subs     map[relay.TrackID]*Subscriber
-	changes  []func() // to be applied to pion before the next offer, by negotiate
-	urgent   bool     // the next offer does not wait for more changes
-	restart  bool     // the next offer restarts ICE
+	changes  []change // to be applied to pion before the next offer, by negotiate
+	restarts restarts
+	urgent   bool // the next offer does not wait for more changes
+	restart  bool // the next offer restarts ICE
 	offerID  uint32
 	waiting  bool   // the offer offerID has no answer yet
 	last     string // its text
@@ -37,6 +39,15 @@ type downlink struct {
 	ask      asking             // of a Duplex peer
 	// named are the kinds whose codecs the client has answered, see preferring.
 	named map[relay.Kind]bool
+}
+
+// change gives a subscriber a section or takes it from it. One that was to get its
+// section and ends before is no change any more, so there are never more of them than
+// sections and subscribers, however often a client changes its mind.
+type change struct {
+	s      *Subscriber
+	attach bool
+	apply  func()
 }
 
 func (d *downlink) init() {
@@ -69,9 +80,15 @@ func (p *Peer) Negotiate() error {
 }
 
 // Restart sends an offer that restarts ICE, for a client whose network changed. An
-// offer that waits for its answer is sent again first: one of the two may be lost.
+// offer that waits for its answer is sent again first: one of the two may be lost. It
+// fails with ErrLimit when the client has it restart too often.
 func (p *Peer) Restart() error {
 	p.mu.Lock()
+	if !p.down.restarts.allow(p.engine.now()) {
+		p.mu.Unlock()
+		p.refuse(guard.Restart)
+		return limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
+	}
 	p.down.restart = true
 	if p.down.waiting {
 		text, id := p.down.last, p.down.offerID
@@ -106,7 +123,7 @@ func (p *Peer) Subscribe(d Down, t *track.Track) (*Subscriber, error) {
 	if p.role == Duplex {
 		p.down.ask.homeless = append(p.down.ask.homeless, s)
 	} else {
-		p.down.changes = append(p.down.changes, func() { p.attach(s) })
+		p.down.changes = append(p.down.changes, change{s, true, func() { p.attach(s) }})
 	}
 	p.schedule()
 	return s, nil
@@ -123,7 +140,11 @@ func (p *Peer) Unsubscribe(sid relay.TrackID) {
 	case p.role == Duplex:
 		p.leave(s)
 	default:
-		p.down.changes = append(p.down.changes, func() { p.detach(s) })
+		before := len(p.down.changes)
+		p.down.changes = slices.DeleteFunc(p.down.changes, func(c change) bool { return c.s == s && c.attach })
+		if len(p.down.changes) == before {
+			p.down.changes = append(p.down.changes, change{s, false, func() { p.detach(s) }})
+		}
 		p.schedule()
 	}
 	p.mu.Unlock()
@@ -252,8 +273,8 @@ func (p *Peer) offer() error {
 	changes, restart := p.down.changes, p.down.restart
 	p.down.changes, p.down.restart = nil, false
 	p.mu.Unlock()
-	for _, apply := range changes {
-		apply()
+	for _, c := range changes {
+		c.apply()
 	}
 	// A restart needs something to restart.
 	restart = restart && p.pc.CurrentRemoteDescription() != nil

@@ -28,7 +28,7 @@ type uplink struct {
 	sections map[string]*upSection
 	readers  map[*reader]struct{}
 	ufrag    string
-	restarts []int64 // when the client restarted ICE, the last maxRestarts times
+	restarts restarts
 	// early holds streams that pion told of before their section was adopted, by mid: no
 	// more than pion has transceivers, and so than maxOfferSections.
 	early  map[string][]arrival
@@ -164,15 +164,25 @@ func (p *Peer) restarted(ufrag string) error {
 	if first {
 		return nil
 	}
-	now := p.engine.now()
-	if n := len(p.up.restarts); n >= maxRestarts {
-		if now-p.up.restarts[n-maxRestarts] < restartWindow {
-			return limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
-		}
-		p.up.restarts = p.up.restarts[1:]
+	if !p.up.restarts.allow(p.engine.now()) {
+		return limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
 	}
-	p.up.restarts = append(p.up.restarts, now)
 	return nil
+}
+
+// restarts are when ICE was restarted, the last maxRestarts times.
+type restarts []int64
+
+// allow reports whether it may be restarted at now, and if so notes it.
+func (r *restarts) allow(now int64) bool {
+	if n := len(*r); n >= maxRestarts {
+		if now-(*r)[n-maxRestarts] < restartWindow {
+			return false
+		}
+		*r = (*r)[1:]
+	}
+	*r = append(*r, now)
+	return true
 }
 
 // chooseCodecs answers each new section with one codec in use, which is its first.

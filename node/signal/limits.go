@@ -27,6 +27,23 @@ const (
 	// HeaderTimeout is for http.Server: how long a request may take to arrive.
 	HeaderTimeout = 5 * time.Second
 
+	// RequestTimeout is for http.Server: how long a request with its body may take, and
+	// thus also what is left of joinTimeout for a socket. An open socket has no such end.
+	RequestTimeout = 20 * time.Second
+
+	// IdleTimeout is for http.Server: how long a connection is kept for a next request.
+	// Without it, whoever asks once keeps it for ever.
+	IdleTimeout = 30 * time.Second
+
+	// ResponseTimeout is for http.Server: how long an answer may take to be read, long
+	// enough for the meeting page on a bad line. An open socket has its writeTimeout.
+	ResponseTimeout = 2 * time.Minute
+
+	// MaxConnections bounds the connections of the client port: every session, and as
+	// many that do not ask yet or ask for something else. There is no bound for each
+	// address: behind a proxy all have one.
+	MaxConnections = 2 * DefaultMaxSessions
+
 	// DefaultMaxSessions bounds concurrent sockets of one node. Each costs three
 	// goroutines and a few kB before it does anything.
 	DefaultMaxSessions = 10000
