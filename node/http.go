@@ -25,7 +25,7 @@ func (n *Node) openClients() error {
 	if err != nil {
 		return err
 	}
-	n.webAddr = guard.Listen(ln, signal.MaxConnections, 0, &n.refused)
+	n.webAddr = guard.Paced(guard.Listen(ln, signal.MaxConnections, 0, &n.refused), signal.ConnectionRate, signal.ConnectionBurst)
 	n.signal = signal.New(signal.Config{
 		Verifier: n.verifier, Host: counted{n}, Log: n.log,
 		Refused: func(status int) { n.meters.metrics.Join(obs.RefusedWith(status), 0) },

@@ -1,9 +1,11 @@
 package signal
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -225,7 +227,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, j *Join) {
 		h.refuse(w, r, err)
 		return
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	caught := &catcher{ResponseWriter: w}
+	ws, err := websocket.Accept(caught, r, &websocket.AcceptOptions{
 		// Any page may open a socket: the token authorises, nothing ambient does.
 		InsecureSkipVerify: true,
 		// Inflating costs memory and can be a bomb; SDP is the only long text here.
@@ -238,7 +241,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, j *Join) {
 		_ = h.run(ctx, session, deadConn{})
 		return
 	}
-	s := newSocket(ws, h.cfg.Now)
+	s := newSocket(ws, caught.conn, h.cfg.Now)
 	h.track(s)
 	defer h.untrack(s)
 	err = h.run(s.ctx, session, s)
@@ -251,6 +254,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, j *Join) {
 		h.cfg.Log.Debug("signalling ended", "err", err)
 		s.finish(CloseInterrupted, "session interrupted")
 	}
+}
+
+// catcher keeps hold of the connection that a WebSocket takes over.
+type catcher struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack is http.Hijacker.
+func (c *catcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(c.ResponseWriter).Hijack()
+	c.conn = conn
+	return conn, rw, err
 }
 
 var errPanic = errors.New("signal: panic")

@@ -44,6 +44,11 @@ const (
 	// address: behind a proxy all have one.
 	MaxConnections = 2 * DefaultMaxSessions
 
+	// ConnectionRate and ConnectionBurst bound what is read of one connection, in bytes a
+	// second: twice what a session may send in messages, for their frames.
+	ConnectionRate  = 2 * byteRate
+	ConnectionBurst = 2 * byteBurst
+
 	// DefaultMaxSessions bounds concurrent sockets of one node. Each costs three
 	// goroutines and a few kB before it does anything.
 	DefaultMaxSessions = 10000
@@ -72,6 +77,9 @@ const (
 
 	// writeTimeout is how long a message may wait for a full socket.
 	writeTimeout = 5 * time.Second
+
+	// closeTimeout is how long a client has to answer when its socket is closed.
+	closeTimeout = 5 * time.Second
 
 	// pingInterval is LiveKit's. A socket that answered maxMissedPings of them with
 	// nothing at all is gone: hosts can vanish without closing.

@@ -3,6 +3,7 @@ package signal
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 // socket is the Conn of one upgraded request. Its writer and its pinger end with it.
 type socket struct {
 	ws       *websocket.Conn
+	conn     io.Closer // below ws
 	now      func() time.Time
 	messages *rate.Limiter
 	bytes    *rate.Limiter
@@ -44,10 +46,10 @@ type frame struct {
 	b    []byte
 }
 
-func newSocket(ws *websocket.Conn, now func() time.Time) *socket {
+func newSocket(ws *websocket.Conn, conn io.Closer, now func() time.Time) *socket {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &socket{
-		ws: ws, now: now,
+		ws: ws, conn: conn, now: now,
 		messages: rate.NewLimiter(messageRate, messageBurst),
 		bytes:    rate.NewLimiter(byteRate, byteBurst),
 		wake:     make(chan struct{}, 1),
@@ -165,7 +167,7 @@ func (s *socket) write() {
 		for {
 			f, ok, closing := s.next()
 			if closing {
-				_ = s.ws.Close(websocket.StatusCode(s.code), s.reason)
+				s.goodbye()
 				return
 			}
 			if !ok {
@@ -178,6 +180,14 @@ func (s *socket) write() {
 			}
 		}
 	}
+}
+
+// goodbye closes the WebSocket. Package websocket waits for the rest of a frame that
+// the client has begun, for ever if it never comes; so the end comes from below.
+func (s *socket) goodbye() {
+	late := time.AfterFunc(closeTimeout, func() { _ = s.conn.Close() })
+	defer late.Stop()
+	_ = s.ws.Close(websocket.StatusCode(s.code), s.reason)
 }
 
 // next takes the oldest frame from the queue. closing is true when none is left and
