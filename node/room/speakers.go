@@ -111,6 +111,30 @@ func (r *Room) listen() {
 	}
 	r.spoke = len(own.Levels) > 0
 	r.heard(r.env.Self(), own)
+	r.tellNewcomers()
+}
+
+// tellNewcomers tells of those who spoke already when a client began to hear them: their
+// level may not change for long.
+func (r *Room) tellNewcomers() {
+	if len(r.speakers.said) == 0 {
+		return
+	}
+	now := slices.Collect(maps.Values(r.speakers.said))
+	owners := r.owners(now)
+	for _, p := range r.local {
+		late := slices.DeleteFunc(slices.Clone(now), func(s *livekit.SpeakerInfo) bool { return p.speaking[s.Sid] })
+		p.tellSpeakers(late, owners)
+	}
+}
+
+// owners finds who the speakers are, by participant sid.
+func (r *Room) owners(speakers []*livekit.SpeakerInfo) map[string]*Member {
+	owners := make(map[string]*Member, len(speakers))
+	for _, m := range r.roster.Members() {
+		owners[m.Info.Sid] = m
+	}
+	return owners
 }
 
 // heard takes what a node says of its speakers. Clients are told at once, so that the
@@ -122,10 +146,7 @@ func (r *Room) heard(node string, l *linkpb.Levels) {
 	if len(delta) == 0 {
 		return
 	}
-	owners := make(map[string]*Member, len(delta))
-	for _, m := range r.roster.Members() {
-		owners[m.Info.Sid] = m
-	}
+	owners := r.owners(delta)
 	talking := make(map[string]bool)
 	for sid := range r.speakers.said {
 		if m := owners[sid]; m != nil {
