@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -17,7 +18,6 @@ const fullFanout = 32
 
 // dataCounts says what became of the room's data; read outside the loop.
 type dataCounts struct {
-	refused   atomic.Uint64 // of clients: too large, malformed, not theirs to send
 	resent    atomic.Uint64 // had before
 	undone    atomic.Uint64 // for a node or participant that does not take it
 	strangers atomic.Uint64 // lossy, from someone not known here yet
@@ -33,7 +33,7 @@ func (r *Room) publishData(p *Participant, reliable bool, raw []byte) {
 		r.data.resent.Add(1)
 		return
 	default:
-		r.data.refused.Add(1)
+		r.env.Refuse(guard.Data)
 		r.log.Debug("data refused", "identity", p.identity, "err", err)
 		return
 	}

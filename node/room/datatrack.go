@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/proto/livekit"
 )
 
@@ -146,7 +147,7 @@ func (p *Participant) trackData(b []byte) {
 	h, ok := readHead(b)
 	tracks := p.dataTracks.Load()
 	if !ok || tracks == nil || (*tracks)[h.handle] == nil {
-		p.room.data.refused.Add(1)
+		p.room.env.Refuse(guard.Data)
 		return
 	}
 	(*tracks)[h.handle].push(h, b)

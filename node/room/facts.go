@@ -159,6 +159,10 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.took(p, b.Parcel)
 	case *linkpb.RoomMessage_ParcelAck:
 		r.acknowledged(p, b.ParcelAck)
+	case *linkpb.RoomMessage_BlobRequest:
+		r.blobAsked(p, b.BlobRequest)
+	case *linkpb.RoomMessage_BlobAnswer:
+		r.blobAnswered(b.BlobAnswer)
 	case *linkpb.RoomMessage_DataDemand:
 		r.dataDemanded(p, b.DataDemand)
 	case *linkpb.RoomMessage_Forward:

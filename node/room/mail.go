@@ -201,6 +201,10 @@ func (r *Room) passOn(f *linkpb.Forward, lossy bool) {
 		r.took(p, b.Parcel)
 	case *linkpb.RoomMessage_ParcelAck:
 		r.acknowledged(p, b.ParcelAck)
+	case *linkpb.RoomMessage_BlobRequest:
+		r.blobAsked(p, b.BlobRequest)
+	case *linkpb.RoomMessage_BlobAnswer:
+		r.blobAnswered(b.BlobAnswer)
 	case *linkpb.RoomMessage_Data:
 		r.deliverLossy(b.Data)
 	case *linkpb.RoomMessage_TrackData:
@@ -256,6 +260,7 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 func (r *Room) tend() {
 	now := r.env.Now()
 	r.recent.expire(now)
+	r.expireBlobs(now)
 	for node, p := range r.peers {
 		if !p.placed && !p.synced && !r.env.Linked(node) && !r.roster.Knows(node) {
 			delete(r.peers, node) // gone, and not expected back

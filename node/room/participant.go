@@ -72,6 +72,7 @@ type Participant struct {
 	dataSubs     map[string]*dataSub                   // by sid
 	dataWishes   map[string]dataWish                   // by sid
 	lastHandle   uint16
+	blobs        blobs
 }
 
 func (p *Participant) active() bool         { return !p.gone && p.info.State == livekit.ParticipantInfo_ACTIVE }

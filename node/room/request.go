@@ -126,6 +126,10 @@ func (r *Room) request(p *Participant, req *livekit.SignalRequest) {
 		r.unpublishDataTrack(p, m.UnpublishDataTrackRequest)
 	case *livekit.SignalRequest_UpdateDataSubscription:
 		r.chooseData(p, m.UpdateDataSubscription)
+	case *livekit.SignalRequest_StoreDataBlobRequest:
+		r.storeBlob(p, m.StoreDataBlobRequest)
+	case *livekit.SignalRequest_GetDataBlobRequest:
+		r.getBlob(p, m.GetDataBlobRequest)
 	case *livekit.SignalRequest_Simulate:
 		r.simulate(p, m.Simulate)
 	}

@@ -99,7 +99,9 @@ type Room struct {
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
 	recent   recent
-	dataSeen bool                                  // a data track was, so that those without pay nothing
+	dataSeen bool // a data track was, so that those without pay nothing
+	blobAsks map[uint64]blobAsk
+	lastBlob uint64
 	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
 	voices   *audio.Ranking
 	spoke    bool

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/webrtc/v4"
+
+	"maille/node/guard"
 )
 
 const (
@@ -128,6 +130,7 @@ func (p *Peer) sendReliable(dc *webrtc.DataChannel, open bool, b []byte) error {
 		backlog += int(dc.BufferedAmount())
 	}
 	if backlog > maxReliableBacklog {
+		p.refuse(guard.Reader)
 		p.shut(ErrSlowReader)
 		return ErrSlowReader
 	}

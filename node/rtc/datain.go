@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"maille/node/guard"
 )
 
 const (
@@ -95,12 +97,14 @@ func (p *Peer) within(ch Channel, n int) bool {
 	in.mu.Unlock()
 	if !ok {
 		in.refused.Add(1)
+		p.refuse(guard.Data)
 		return false
 	}
 	if wait == 0 {
 		return true
 	}
 	in.slowed.Add(1)
+	p.refuse(guard.Backlog)
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	select {
