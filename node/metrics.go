@@ -83,6 +83,7 @@ func (m *meters) gather() obs.Rooms {
 		sum.Rooms++
 		sum.Participants += h.Participants
 		flows = append(flows, roomFlows(&sum, h)...)
+		flows = append(flows, dataFlows(r, h)...)
 	}
 	for _, s := range m.n.links.Sessions() {
 		flows = append(flows, linkFlows(s)...)
@@ -122,6 +123,17 @@ func roomFlows(sum *obs.Rooms, h room.Held) []obs.Flow {
 	return flows
 }
 
+func dataFlows(r *room.Room, h room.Held) []obs.Flow {
+	flows := []obs.Flow{{Of: r, Key: obs.Key{Where: obs.Data}, Counts: obs.Counts{Drops: r.DataDrops()}}}
+	for _, p := range h.Clients {
+		st := p.DataStats()
+		flows = append(flows, obs.Flow{Of: p, Key: obs.Key{Where: obs.Data}, Counts: obs.Counts{Drops: map[string]uint64{
+			"congested": st.Dropped, "rate": st.Refused,
+		}}})
+	}
+	return flows
+}
+
 func fanout(t *track.Track, st track.Stats) obs.Flow {
 	return obs.Flow{Of: t, Key: obs.Key{Where: obs.Fanout, Kind: t.Kind().String()}, Counts: obs.Counts{Drops: st.Drops}}
 }
@@ -131,6 +143,7 @@ func linkFlows(s *link.Session) []obs.Flow {
 	flows := []obs.Flow{{
 		Of: s, Key: obs.Key{Where: obs.LinkSession, Peer: s.Peer()}, Counts: obs.Counts{Packets: st.Sent.Packets, Drops: st.Drops},
 	}}
+	st.Drops["lossy_data"] = st.OffersLost
 	for _, t := range st.Streams {
 		where := obs.LinkIn
 		if t.Outgoing {

@@ -15,6 +15,7 @@ const (
 	Publication  = "publication"  // a client's track into this node
 	Fanout       = "track"        // the fan-out of a track to its sinks
 	Subscription = "subscription" // a track to a client
+	Data         = "data"         // messages of clients
 	LinkSession  = "link"         // a link as a whole
 	LinkIn       = "link_in"      // a track over a link into this node
 	LinkOut      = "link_out"     // a track over a link to its peer

@@ -21,6 +21,16 @@ type dataCounts struct {
 	resent    atomic.Uint64 // had before
 	undone    atomic.Uint64 // for a node or participant that does not take it
 	strangers atomic.Uint64 // lossy, from someone not known here yet
+	expired   atomic.Uint64 // waited too long for a way to their node, or too many did
+}
+
+// DataDrops counts the data messages that went no further in the room on this node, by
+// reason, since it began here.
+func (r *Room) DataDrops() map[string]uint64 {
+	c := &r.data
+	return map[string]uint64{
+		"resent": c.resent.Load(), "unreachable": c.undone.Load(), "unknown_sender": c.strangers.Load(), "expired": c.expired.Load(),
+	}
 }
 
 // publishData routes one data packet of a local participant: stamped with its sender,

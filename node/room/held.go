@@ -14,6 +14,8 @@ type Held struct {
 	Published    []Published
 	Relayed      []*track.Track
 	Subscribed   []Subscribed
+	// Clients are the connections of the room's clients, which carry their data.
+	Clients []*rtc.Peer
 }
 
 // Published is a track of a client of this node.
@@ -35,6 +37,10 @@ func (r *Room) Held() Held {
 	_ = r.call(func() {
 		h.Participants = len(r.local)
 		for _, p := range r.local {
+			h.Clients = append(h.Clients, p.sub)
+			if !p.single() {
+				h.Clients = append(h.Clients, p.pub)
+			}
 			for _, pub := range p.published {
 				h.Published = append(h.Published, Published{pub.track, p.pub})
 			}

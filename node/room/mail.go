@@ -39,7 +39,7 @@ type mail struct {
 
 func (m *mail) box(r *Room) *outbox {
 	if m.out == nil {
-		m.out = newOutbox(uint64(r.env.Now().UnixNano()))
+		m.out = newOutbox(uint64(r.env.Now().UnixNano()), &r.data.expired)
 	}
 	return m.out
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -37,7 +38,7 @@ type outbox struct {
 	sent  int // of waits, on the present way
 	away  int // bytes of those
 
-	dropped uint64 // given up
+	dropped *atomic.Uint64 // given up
 }
 
 type parcel struct {
@@ -46,7 +47,9 @@ type parcel struct {
 	at   time.Time
 }
 
-func newOutbox(run uint64) *outbox { return &outbox{run: run, first: 1} }
+func newOutbox(run uint64, dropped *atomic.Uint64) *outbox {
+	return &outbox{run: run, first: 1, dropped: dropped}
+}
 
 // push adds a packet; the oldest are given up beyond the bounds.
 func (o *outbox) push(d *linkpb.Data, now time.Time) {
@@ -54,7 +57,7 @@ func (o *outbox) push(d *linkpb.Data, now time.Time) {
 	o.bytes += o.waits[len(o.waits)-1].size
 	for len(o.waits) > parcelsHeld || o.bytes > parcelBytes {
 		o.shift()
-		o.dropped++
+		o.dropped.Add(1)
 	}
 }
 
@@ -89,7 +92,7 @@ func (o *outbox) rewind() { o.sent, o.away = 0, 0 }
 func (o *outbox) expire(now time.Time) {
 	for len(o.waits) > 0 && now.Sub(o.waits[0].at) > parcelKept {
 		o.shift()
-		o.dropped++
+		o.dropped.Add(1)
 	}
 }
 

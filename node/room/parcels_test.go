@@ -2,6 +2,7 @@ package room
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,8 @@ func numbered(n int, size int) *linkpb.Data {
 func TestParcelsArriveInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Unix(1e9, 0)
-		out := newOutbox(1)
+		var dropped atomic.Uint64
+		out := newOutbox(1, &dropped)
 		var in inorder
 		var way []*linkpb.Parcel // what is on the present way
 		pushed, last := 0, -1
@@ -95,8 +97,8 @@ func TestParcelsArriveInOrder(t *testing.T) {
 			out.ack(a)
 		}
 		missed += uint64(pushed - 1 - last)
-		if missed > out.dropped {
-			t.Fatalf("%d missed of %d, %d given up", missed, pushed, out.dropped)
+		if missed > dropped.Load() {
+			t.Fatalf("%d missed of %d, %d given up", missed, pushed, dropped.Load())
 		}
 	})
 }
