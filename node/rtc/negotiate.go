@@ -39,6 +39,8 @@ type downlink struct {
 	ask      asking             // of a Duplex peer
 	// named are the kinds whose codecs the client has answered, see preferring.
 	named map[relay.Kind]bool
+	// extmaps are the header extensions offered of each kind, see extmaps.
+	extmaps map[relay.Kind]string
 }
 
 // change gives a subscriber a section or takes it from it. One that was to get its
@@ -55,7 +57,7 @@ func (d *downlink) init() {
 	d.kick, d.answered = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.idle, d.leaving = make(map[relay.Kind]int), make(map[relay.Kind]int)
 	d.ask.init()
-	d.named = make(map[relay.Kind]bool)
+	d.named, d.extmaps = make(map[relay.Kind]bool), make(map[relay.Kind]string)
 }
 
 // schedule asks for an offer; the caller holds mu.
@@ -295,6 +297,7 @@ func (p *Peer) offer() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down.offerID++
+	text = extmaps(text, p.down.extmaps)
 	p.down.waiting, p.down.last = true, text
 	id := p.down.offerID
 	p.post(func() { p.h.Offer(text, id) })
