@@ -8,9 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
 	"sync"
-	"syscall"
 	"time"
 
 	"maille/mesh/identity"
@@ -26,6 +24,7 @@ const childEnv = "MAILLE_LINKBENCH"
 type childOrder struct {
 	Role     string // senderName or receiverName
 	Variant  string
+	Case     string
 	Load     Load
 	Seed     uint64
 	Certs    string // folder with a folder for each role
@@ -37,9 +36,9 @@ type childOrder struct {
 
 // childReport is what a child found.
 type childReport struct {
-	Packets   int           // sent or received in the measured time
-	CPU       time.Duration // of the process meanwhile
-	Datagrams uint64        // of media sent meanwhile, with the packets in them
+	Packets   int // sent or received in the measured time
+	Used      usage
+	Datagrams uint64 // of media sent meanwhile, with the packets in them
 	InThem    uint64
 	Bytes     int     // RTP bytes offered
 	Delays    []int32 // microseconds, by the receiver
@@ -74,17 +73,6 @@ func child(in io.Reader, out io.Writer) error {
 	}
 	defer conn.Close()
 	e := Ends{Conn: conn, Identity: id, Load: o.Load}
-	if o.Profile != "" {
-		f, err := os.Create(filepath.Join(o.Profile, fmt.Sprintf("%s-%s-%d.prof", o.Variant, o.Role, os.Getpid())))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-	}
 	var rep childReport
 	if o.Role == senderName {
 		to, err := net.ResolveUDPAddr("udp4", o.To)
@@ -119,11 +107,11 @@ func childSends(o childOrder, e Ends) (childReport, error) {
 		return rep, err
 	}
 	var before, after Sent
-	var used, usedAfter time.Duration
+	m := meter{profile: o.profile()}
 	phase := Warming
 	events := []event{
-		{o.Warm, func() { phase, before, used = Measured, sender.Sent(), processTime() }},
-		{o.Warm + o.Measured, func() { phase, after, usedAfter = Over, sender.Sent(), processTime() }},
+		{o.Warm, func() { phase, before = Measured, sender.Sent(); m.start() }},
+		{o.Warm + o.Measured, func() { phase, rep.Used, after = Over, m.stop(), sender.Sent() }},
 	}
 	err = play(ctx, NewOffer(o.Seed, o.Load), relay.Now(), o.Warm+o.Measured+childTail, events, func(p Offered, _ int64) {
 		if phase == Measured {
@@ -135,7 +123,6 @@ func childSends(o childOrder, e Ends) (childReport, error) {
 	if err != nil {
 		return rep, err
 	}
-	rep.CPU = usedAfter - used
 	rep.Notes = sender.Sent().Notes
 	rep.Datagrams, rep.InThem = after.Datagrams-before.Datagrams, after.Packets-before.Packets
 	return rep, sender.Close()
@@ -145,7 +132,7 @@ func childReceives(o childOrder, e Ends, in io.Reader, out io.Writer) (childRepo
 	var (
 		mu                  sync.Mutex // guards what follows
 		rep                 = childReport{Delays: make([]int32, 0, 1<<20)}
-		used, usedAfter     time.Duration
+		meter               = meter{profile: o.profile()}
 		measuring, finished bool
 	)
 	receiver, err := OpenReceiver(o.Variant, e, func(m Mark) {
@@ -154,15 +141,16 @@ func childReceives(o childOrder, e Ends, in io.Reader, out io.Writer) (childRepo
 		switch m.Phase {
 		case Measured:
 			if !measuring {
-				measuring, used = true, processTime()
+				measuring = true
+				meter.start()
 			}
 			rep.Packets++
 			if len(rep.Delays) < cap(rep.Delays) {
 				rep.Delays = append(rep.Delays, int32((time.Now().UnixNano()-m.At)/1000))
 			}
 		case Over:
-			if !finished {
-				finished, usedAfter = true, processTime()
+			if measuring && !finished {
+				finished, rep.Used = true, meter.stop()
 			}
 		}
 	})
@@ -176,15 +164,5 @@ func childReceives(o childOrder, e Ends, in io.Reader, out io.Writer) (childRepo
 	err = receiver.Close()
 	mu.Lock()
 	defer mu.Unlock()
-	rep.CPU = usedAfter - used
 	return rep, err
-}
-
-// processTime is what this process used of the processor, in user and kernel mode.
-func processTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

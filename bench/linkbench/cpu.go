@@ -2,6 +2,7 @@ package linkbench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,23 +27,25 @@ type cpuCase struct {
 // The loads: a region's speakers, and its cameras. Audio comes in two shapes, because
 // bundling is all that makes it cheap and nothing waits to be bundled.
 var cpuCases = []cpuCase{
-	{"loopback audio", Load{Audios: 200, AudioBytes: 120, Tick: time.Millisecond}, .5},
-	{"loopback audio x4", Load{Audios: 800, AudioBytes: 120, Tick: time.Millisecond}, .5},
-	{"loopback audio spread", Load{Audios: 200, AudioBytes: 120}, 0},
-	{"loopback video", Load{Videos: 8, VideoBytes: 1198}, 1.1},
+	{loopback + "audio", Load{Audios: 200, AudioBytes: 120, Tick: time.Millisecond}, .5},
+	{loopback + "audio x4", Load{Audios: 800, AudioBytes: 120, Tick: time.Millisecond}, .5},
+	{loopback + "audio spread", Load{Audios: 200, AudioBytes: 120}, 0},
+	{loopback + "video", Load{Videos: 8, VideoBytes: 1198}, 1.1},
 	{fullCase, Load{Videos: 32, VideoBytes: 1198}, 1.1},
 }
 
 // fullCase is the one in which each packet is a QUIC packet of its own, at the rate of the
 // audio.
-const fullCase = "loopback video x4"
+const fullCase = loopback + "video x4"
+
+const loopback = "loopback "
 
 // cpuVariants are run in turn, cpuRounds times: A B A B, so that what else the machine
 // does falls on all alike.
 var cpuVariants = []string{"quic-direct", "maille", "udp"}
 
 const (
-	cpuRounds   = 2
+	cpuRounds   = 3
 	cpuWarm     = 4 * time.Second // tracks keep packets for two seconds, and allocate until then
 	cpuMeasured = 3 * time.Second
 )
@@ -52,12 +55,15 @@ type CPURow struct {
 	Pattern, Variant string
 	PPS              int
 	// Send and Recv are microseconds of process time per packet, the load's own making
-	// taken off; All is the same of each round, both ends.
+	// taken off: of the round with the median sum. All is that of each round, both ends.
 	Send, Recv float64
 	All        []float64
-	Load       float64 // what making the load costs the sender, per packet
-	Came       float64 // share
-	P50, P99   time.Duration
+	// Wakes and Allocs are goroutines woken and objects allocated per packet, by the
+	// sender (its load's included) and the receiver.
+	Wakes, Allocs [2]float64
+	Load          float64 // what making the load costs the sender, per packet
+	Came          float64 // share
+	P50, P99      time.Duration
 	// PerDatagram is how many packets a datagram carries.
 	PerDatagram float64
 	Note        string
@@ -85,8 +91,8 @@ func (c CPURow) Row() Row {
 }
 
 func (c CPURow) String() string {
-	return fmt.Sprintf("%-22s %-11s %6d packets/s: %.1f + %.1f us a packet (rounds %.1f), load %.1f; %s came, %.2f packets a datagram%s",
-		c.Pattern, c.Variant, c.PPS, c.Send, c.Recv, c.All, c.Load, percent(c.Came), c.PerDatagram, c.Note)
+	return fmt.Sprintf("%-22s %-11s %6d packets/s: %.1f + %.1f us a packet (rounds %.1f), load %.1f; %s came, %.2f packets a datagram, %.2f wakes, %.1f allocations%s",
+		c.Pattern, c.Variant, c.PPS, c.Send, c.Recv, c.All, c.Load, percent(c.Came), c.PerDatagram, c.Wakes, c.Allocs, c.Note)
 }
 
 // cpu measures all cases.
@@ -102,7 +108,10 @@ func (b *Bench) cpu(ctx context.Context) []CPURow {
 	}
 	var out []CPURow
 	for _, c := range cpuCases {
-		order := childOrder{Load: c.load, Seed: b.Seed, Certs: dir, Warm: cpuWarm, Measured: cpuMeasured, Profile: b.Profile}
+		if len(b.Choice.Cases) > 0 && !slices.Contains(b.Choice.Cases, c.pattern) {
+			continue
+		}
+		order := childOrder{Case: c.pattern, Load: c.load, Seed: b.Seed, Certs: dir, Warm: cpuWarm, Measured: cpuMeasured, Profile: b.Profile}
 		order.Variant, order.To = "none", "127.0.0.1:9"
 		idle, err := send(ctx, order)
 		if err != nil {
@@ -123,7 +132,7 @@ func (b *Bench) cpu(ctx context.Context) []CPURow {
 		}
 		for _, v := range cpuVariants {
 			if len(runs[v]) > 0 {
-				row := summarize(c, v, runs[v], perPacket(idle.CPU, idle.Packets))
+				row := summarize(c, v, runs[v], perPacket(idle.Used.CPU, idle.Packets))
 				fmt.Fprintln(b.Progress, row)
 				out = append(out, row)
 			}
@@ -139,19 +148,16 @@ func perPacket(cpu time.Duration, packets int) float64 {
 // pairReport is one run between two processes.
 type pairReport struct{ send, recv childReport }
 
-// summarize takes the mean of the rounds.
+// summarize takes the median of the rounds.
 func summarize(c cpuCase, variant string, runs []pairReport, idle float64) CPURow {
 	row := CPURow{Pattern: c.pattern, Variant: variant, PPS: c.load.PacketsPerSecond(), Load: idle}
 	var sent, got int
 	var datagrams, packets uint64
 	var delays []time.Duration
+	var costs []cost
 	for _, r := range runs {
-		// A link that sheds has sent less than it was offered.
-		sending := perPacket(r.send.CPU-time.Duration(idle*1e3)*time.Duration(r.send.Packets), int(r.send.InThem))
-		recv := perPacket(r.recv.CPU, r.recv.Packets)
-		row.Send += sending / float64(len(runs))
-		row.Recv += recv / float64(len(runs))
-		row.All = append(row.All, sending+recv)
+		costs = append(costs, r.cost(idle))
+		row.All = append(row.All, costs[len(costs)-1].both())
 		sent += r.send.Packets
 		got += r.recv.Packets
 		datagrams += r.send.Datagrams
@@ -163,10 +169,33 @@ func summarize(c cpuCase, variant string, runs []pairReport, idle float64) CPURo
 			delays = append(delays, time.Duration(d)*time.Microsecond)
 		}
 	}
+	slices.SortFunc(costs, func(a, b cost) int { return cmp.Compare(a.both(), b.both()) })
+	median := costs[(len(costs)-1)/2]
+	row.Send, row.Recv, row.Wakes, row.Allocs = median.send, median.recv, median.wakes, median.allocs
 	row.Came = min(share(got, sent), 1)
 	row.PerDatagram = float64(packets) / float64(max(datagrams, 1))
 	row.P50, row.P99 = Quantile(delays, .5), Quantile(delays, .99)
 	return row
+}
+
+// cost of one run, per packet.
+type cost struct {
+	send, recv    float64 // microseconds
+	wakes, allocs [2]float64
+}
+
+func (c cost) both() float64 { return c.send + c.recv }
+
+func (r pairReport) cost(idle float64) cost {
+	// A link that sheds has sent less than it was offered.
+	sent, got := int(r.send.InThem), r.recv.Packets
+	per := func(n uint64, packets int) float64 { return float64(n) / float64(max(packets, 1)) }
+	return cost{
+		send:   perPacket(r.send.Used.CPU-time.Duration(idle*1e3)*time.Duration(r.send.Packets), sent),
+		recv:   perPacket(r.recv.Used.CPU, got),
+		wakes:  [2]float64{per(r.send.Used.Wakes, sent), per(r.recv.Used.Wakes, got)},
+		allocs: [2]float64{per(r.send.Used.Allocs, sent), per(r.recv.Used.Allocs, got)},
+	}
 }
 
 // cleanShare is how much must come for a cost to be comparable: what is not carried costs

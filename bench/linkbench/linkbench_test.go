@@ -191,12 +191,13 @@ func TestRestored(t *testing.T) {
 func TestChoose(t *testing.T) {
 	ms := time.Millisecond
 	for rows, want := range map[string]Choice{
-		"":                     {Grid(), true, true},
-		"100:0":                {Grid: []Spec{{100 * ms, 0, Uniform}}},
-		"100:0.01, 30:.05":     {Grid: []Spec{{100 * ms, .01, Uniform}, {100 * ms, .01, Burst}, {30 * ms, .05, Uniform}, {30 * ms, .05, Burst}}},
-		"300:0.2:burst,cpu":    {Grid: []Spec{{300 * ms, .2, Burst}}, CPU: true},
-		"bottleneck, capacity": {Grid: []Spec{{100 * ms, 0, Bottleneck}}, Capacity: true},
-		"specials":             {Grid: Specials()},
+		"":                        {Grid: Grid(), CPU: true, Capacity: true},
+		"cpu=audio x4, cpu=video": {CPU: true, Cases: []string{"loopback audio x4", "loopback video"}},
+		"100:0":                   {Grid: []Spec{{100 * ms, 0, Uniform}}},
+		"100:0.01, 30:.05":        {Grid: []Spec{{100 * ms, .01, Uniform}, {100 * ms, .01, Burst}, {30 * ms, .05, Uniform}, {30 * ms, .05, Burst}}},
+		"300:0.2:burst,cpu":       {Grid: []Spec{{300 * ms, .2, Burst}}, CPU: true},
+		"bottleneck, capacity":    {Grid: []Spec{{100 * ms, 0, Bottleneck}}, Capacity: true},
+		"specials":                {Grid: Specials()},
 	} {
 		got, err := Choose(rows)
 		if err != nil {
@@ -206,7 +207,7 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%q: %s", rows, d)
 		}
 	}
-	for _, rows := range []string{"100", "100:", "x:0.1", "100:1", "100:-0.1", "100:0.1:tcp", "1:2:3:4", ",", "9999:0"} {
+	for _, rows := range []string{"100", "100:", "x:0.1", "100:1", "100:-0.1", "100:0.1:tcp", "1:2:3:4", ",", "9999:0", "cpu=video x9"} {
 		if _, err := Choose(rows); err == nil {
 			t.Errorf("%q was taken", rows)
 		}

@@ -113,14 +113,17 @@ func lossy(rtt time.Duration, loss float64) []Spec {
 type Choice struct {
 	Grid          []Spec
 	CPU, Capacity bool
+	// Cases, if any, are the only loads whose processor time is measured.
+	Cases []string
 }
 
 // Choose reads ROWS: a comma-separated list of "RTT in ms:loss share" with an optional
 // ":uniform" or ":burst" (both otherwise), the names of the other patterns, "specials" for
-// all of these, "cpu" and "capacity". Empty means everything.
+// all of these, "cpu" or "cpu=" and one of its loads such as "audio x4", and "capacity".
+// Empty means everything.
 func Choose(rows string) (Choice, error) {
 	if strings.TrimSpace(rows) == "" {
-		return Choice{Grid(), true, true}, nil
+		return Choice{Grid: Grid(), CPU: true, Capacity: true}, nil
 	}
 	var c Choice
 	for word := range strings.SplitSeq(rows, ",") {
@@ -128,6 +131,12 @@ func Choose(rows string) (Choice, error) {
 		switch {
 		case word == "cpu":
 			c.CPU = true
+		case strings.HasPrefix(word, "cpu="):
+			name := loopback + strings.TrimPrefix(word, "cpu=")
+			if !slices.ContainsFunc(cpuCases, func(k cpuCase) bool { return k.pattern == name }) {
+				return Choice{}, fmt.Errorf("no load %q", name)
+			}
+			c.CPU, c.Cases = true, append(c.Cases, name)
 		case word == "capacity":
 			c.Capacity = true
 		case word == "specials":
