@@ -11,6 +11,7 @@ import (
 type bundler struct {
 	s     *Session
 	from  int   // where the search for a lane begins, so that equals take turns
+	last  *lane // the lane that was used last
 	held  entry // what can wait and did not fit the last bundle; held.p nil when none
 	audio entry // likewise audio
 	// tail is the second half of a split packet, tailP the packet it aliases; nil when
@@ -21,6 +22,7 @@ type bundler struct {
 	// pace is the link's own, above those of the lanes.
 	pace   bucket
 	double doubler
+	hand   handover
 	// blocked is since when something waits although the cap would let it go.
 	blocked int64
 	stuck   bool // blocked is set
@@ -45,6 +47,7 @@ func (s *Session) bundle() {
 			if more {
 				continue
 			}
+			b.hand.flush()
 			if wait < idleWait && !s.queue.stalled.Swap(true) {
 				continue // look again: a lane that got room meanwhile woke nobody
 			}
@@ -251,6 +254,7 @@ func (b *bundler) endTail() {
 }
 
 func (b *bundler) release() {
+	b.hand.flush()
 	b.double.waiting.release()
 	for _, p := range []*relay.Packet{b.held.p, b.audio.p, b.tailP} {
 		if p != nil {
@@ -260,8 +264,17 @@ func (b *bundler) release() {
 }
 
 // pick finds the lane that audio takes, which may be in debt, and the least loaded one
-// that has room for what can wait, nil if none. delay is when to look again.
+// that has room for what can wait, nil if none. delay is when to look again. The lane
+// used last stays in use while its window is not half full: what leaves together is cheap
+// together, at both ends.
 func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int64) {
+	if l := b.last; l != nil {
+		l.refresh(now)
+		l.bucket.advance(now)
+		if l.free() && l.load() < stayBelow {
+			return l, l, 0
+		}
+	}
 	b.from++
 	delay = int64(stuckWait)
 	var bestUrgent, bestFree float64
@@ -284,6 +297,9 @@ func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int6
 	}
 	return urgent, free, delay
 }
+
+// stayBelow is the load up to which the bundler stays with a lane.
+const stayBelow = 0.5
 
 // capped tells how long the link's cap forbids what can wait; 0 if it does not.
 func (b *bundler) capped(now int64) int64 {
@@ -316,7 +332,8 @@ func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
 	s.counters.sent.datagrams.Add(1)
 	s.counters.sent.bytes.Add(uint64(len(d)))
 	s.counters.sent.packets.Add(uint64(bundle.Frames()))
-	if !l.offer(d) {
+	b.last = l
+	if !b.hand.put(l, d) {
 		s.counters.drops.Add(relay.DropSend)
 	}
 }

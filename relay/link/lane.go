@@ -34,6 +34,10 @@ type lane struct {
 	limit atomic.Int64
 	// gone: the lane is not in use any more.
 	gone atomic.Bool
+	// busy: the lane's goroutine is handing a datagram to QUIC, and may be stuck in it.
+	busy atomic.Bool
+	// handing is since when the bundler hands datagrams to QUIC itself, 0 while it does not.
+	handing atomic.Int64
 
 	// Pacing, touched by the bundler only.
 	bucket   bucket
@@ -84,15 +88,28 @@ func (l *lane) send() {
 		case <-l.conn.Context().Done():
 			return
 		case b := <-l.out:
-			// Blocks while the congestion window is shut; copies b.
-			err := l.conn.SendDatagram(b)
-			freeDatagram(b)
-			if err != nil {
-				l.refused(err)
-			}
+			l.busy.Store(true)
+			l.write(b)
+			l.busy.Store(false)
 			l.s.queue.roomier()
 		}
 	}
+}
+
+// write hands a datagram to QUIC, which copies it. It blocks while QUIC's queue is full
+// because the congestion window is shut.
+func (l *lane) write(b []byte) {
+	err := l.conn.SendDatagram(b)
+	freeDatagram(b)
+	if err != nil {
+		l.refused(err)
+	}
+}
+
+// open tells that QUIC has room for datagrams: what it was given and is not known to have
+// arrived is hardly more than its window, so that its queue is all but empty.
+func (l *lane) open() bool {
+	return len(l.out) == 0 && !l.busy.Load() && float64(l.flying.Load())+l.stuck <= l.window+directExcess
 }
 
 func (l *lane) refused(err error) {
@@ -149,7 +166,8 @@ func (l *lane) refresh(now int64) {
 		rtt = 100 * time.Millisecond
 	}
 	l.window, l.rtt = float64(st.CongestionWindow), rtt.Seconds()
-	l.bucket.set(overdrive*l.window/l.rtt, laneBurst, now)
+	rate := overdrive * l.window / l.rtt
+	l.bucket.set(rate, max(laneBurst, rate*burstTime), now)
 	l.pace.Store(math.Float64bits(l.window / l.rtt))
 
 	// QUIC learns of a loss later than the reports do, up to a timeout later when little
@@ -181,7 +199,12 @@ const (
 	overdrive = 1.05
 	// overhead is what QUIC, its frame and its tag add to a datagram, for pacing.
 	overhead = 28
-	// laneBurst lets a lane send this much at once after a pause.
-	laneBurst  = 4 * wire.MaxDatagram
-	fullPacket = wire.MaxDatagram + overhead
+	// laneBurst lets a lane send this much at once after a pause, or what it sends in
+	// burstTime seconds: timers are no finer.
+	laneBurst = 4 * wire.MaxDatagram
+	burstTime = 0.001
+	// directExcess is a fraction of quic-go's queue of 32, even in datagrams of one frame of
+	// audio.
+	directExcess = 2 * fullPacket
+	fullPacket   = wire.MaxDatagram + overhead
 )

@@ -186,6 +186,7 @@ func (s *Session) upkeep() {
 			s.probed[id%uint32(len(s.probed))].Store(now)
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
 			s.tellStats()
+			s.lanes.unstick(now)
 			s.tuneSize(now)
 			s.tuneLanes(now)
 			s.tuneShed(now)
