@@ -23,6 +23,10 @@ type bundler struct {
 	pace   bucket
 	double doubler
 	hand   handover
+	gather gather
+	// gathering: the bundler waits for more audio, not for a lane.
+	gathering bool
+	now       int64 // of the step under way
 	// blocked is since when something waits although the cap would let it go.
 	blocked int64
 	stuck   bool // blocked is set
@@ -48,7 +52,7 @@ func (s *Session) bundle() {
 				continue
 			}
 			b.hand.flush()
-			if wait < idleWait && !s.queue.stalled.Swap(true) {
+			if wait < idleWait && !b.gathering && !s.queue.stalled.Swap(true) {
 				continue // look again: a lane that got room meanwhile woke nobody
 			}
 			timer.Reset(wait)
@@ -70,12 +74,19 @@ const (
 // step sends one datagram if it can. Otherwise it tells how long to wait.
 func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	s := b.s
+	b.now = now
 	lanes := s.lanes.all()
 	if len(lanes) == 0 {
 		return idleWait, false
 	}
 	urgent, free, delay := b.pick(lanes, now)
-	waits := b.held.p != nil || b.tailP != nil || s.queue.waiting()
+	waits := b.follows()
+	if !waits {
+		wait = b.gathers(now)
+	}
+	if b.gathering = wait > 0; b.gathering {
+		return wait, false
+	}
 	capped := b.capped(now)
 	b.noteBlocked(waits && free == nil && capped == 0, now)
 	if capped > 0 {
@@ -102,7 +113,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	b.double.judge(s.sent.loss())
 	for ; audio.p != nil; audio = b.nextAudio() {
 		if !b.add(&bundle, audio) {
-			b.audio = audio
+			b.audio, b.gather.full = audio, bundle.Frames()
 			break
 		}
 	}
@@ -118,12 +129,22 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	}
 	b.echo(&bundle, now)
 	b.double.fresh = 0
-	if s.small.Load() {
+	switch {
+	case s.small.Load():
 		bundle.Pad(aloneSize)
+	case bundle.Left() <= padWithin && b.follows():
+		bundle.Pad(target.fitting(wire.MaxDatagram))
 	}
 	b.launch(&bundle, target, now)
 	return 0, true
 }
+
+// padWithin is what may be wasted to make a packet full, when another follows at once: 2 %
+// of it.
+const padWithin = 24
+
+// follows tells that more is to leave at once.
+func (b *bundler) follows() bool { return b.held.p != nil || b.tailP != nil || b.s.queue.waiting() }
 
 // hold keeps an audio packet until a lane takes it or it comes too late.
 func (b *bundler) hold(audio entry, now int64) (wait time.Duration, more bool) {
@@ -223,6 +244,7 @@ func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
 		}
 		if !e.repair && e.out.track.Kind() == relay.Audio {
 			b.double.keep(e, f.Prev, f.HasPrev)
+			b.gather.took(b.now)
 		}
 		e.out.count(e)
 		e.p.Release()

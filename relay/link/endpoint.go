@@ -45,13 +45,19 @@ type peer struct {
 
 // Sizes of QUIC packets, which never grow: probing for a larger MTU would gain nothing.
 const (
-	// widePacket holds a datagram of wire.MaxDatagram bytes beside an acknowledgement.
-	widePacket = wire.MaxDatagram + 80
+	// widePacket holds a datagram of wire.MaxDatagram bytes and nothing else.
+	widePacket = wire.MaxDatagram + datagramOverhead
 	// narrowPacket is the least that QUIC works with: what a handshake gets through with on
 	// any path. Control connections stay at it; lanes where nothing larger passes.
 	narrowPacket = 1200
 	// narrowDatagram is what quic-go lets into such a packet.
-	narrowDatagram = narrowPacket - 37
+	narrowDatagram = narrowPacket - datagramOverhead
+	// datagramOverhead is what quic-go keeps free beside a datagram, for the longest
+	// connection ID. With IDs of connectionID bytes it is what a datagram that fills a packet
+	// costs, and the packet is full to the last byte: quic-go gives full packets that follow
+	// each other to the kernel in one call.
+	datagramOverhead = 37
+	connectionID     = 17
 )
 
 // quicConfig holds for control connections and lanes alike.
@@ -103,7 +109,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		waits: make(map[string]int),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: 4, ConnContext: e.watchHandshake}
+	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: connectionID, ConnContext: e.watchHandshake}
 	// Addresses are asked to prove themselves once many handshakes are under way: strangers
 	// then cannot make this node work with packets that lie about where they come from.
 	e.transport.VerifySourceAddress = func(net.Addr) bool { return e.shaking.Load() > maxHandshakes/4 }

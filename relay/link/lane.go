@@ -198,7 +198,7 @@ const (
 	// 1.0 it is never full, and a window that is never full does not grow.
 	overdrive = 1.05
 	// overhead is what QUIC, its frame and its tag add to a datagram, for pacing.
-	overhead = 28
+	overhead = datagramOverhead
 	// laneBurst lets a lane send this much at once after a pause, or what it sends in
 	// burstTime seconds: timers are no finer.
 	laneBurst = 4 * wire.MaxDatagram

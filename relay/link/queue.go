@@ -48,6 +48,8 @@ type queue struct {
 	turn   int
 	video  int // packets pending in all of active
 	closed bool
+	// patience is how much audio may wait without waking the bundler, which looks by itself.
+	patience int
 }
 
 // roomQueue is the streams of one room. What a stream or a room may send in its turn it
@@ -81,6 +83,7 @@ func (q *queue) push(e entry) {
 	e.p.Retain()
 	q.mu.Lock()
 	var gone entry
+	wake := true
 	switch {
 	case q.closed || e.out.closed:
 		gone = e
@@ -88,6 +91,7 @@ func (q *queue) push(e entry) {
 		gone = q.repair.pushOver(e, maxRepairQueued)
 	case e.out.track.Kind() == relay.Audio:
 		gone = q.audio.pushOver(e, maxAudioQueued)
+		wake = q.audio.len() >= q.patience
 	default:
 		if q.video >= maxVideoQueued {
 			gone = q.dropOldest()
@@ -102,7 +106,9 @@ func (q *queue) push(e entry) {
 	if gone.p != nil {
 		gone.out.drop(gone, relay.DropQueueFull)
 	}
-	q.wakeAll()
+	if wake {
+		q.wakeAll()
+	}
 }
 
 // activate puts a stream into the round of its room, and the room into that of rooms.

@@ -58,11 +58,12 @@ func (b *Bundle) Seal(seq uint16) []byte {
 }
 
 // Pad makes the datagram at least size bytes long, which must be less than its bound by
-// two: a transport that puts several datagrams into one packet then finds no room for a
-// second. Nothing can be added afterwards.
+// two, or the bound: a transport that puts several datagrams into one packet then finds
+// no room for a second. A datagram that lacks a single byte stays as it is. Nothing can be
+// added afterwards.
 func (b *Bundle) Pad(size int) {
 	short := size - len(b.buf)
-	if short <= 0 || b.closed {
+	if short <= 0 || size == b.max && short < padTrailer {
 		return
 	}
 	b.closed = true
