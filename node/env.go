@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"maille/node/auth"
 	"maille/node/guard"
 	"maille/node/room"
 	"maille/node/rtc"
@@ -20,7 +21,10 @@ func (e *env) Engine() *rtc.Engine              { return e.n.engine }
 func (e *env) ICEServers() []*livekit.ICEServer { return nil }
 func (e *env) Version() string                  { return CompatVersion }
 func (e *env) Now() time.Time                   { return e.n.now() }
-func (e *env) Refuse(why guard.Reason)          { e.n.refused.Add(why) }
+func (e *env) Void(c *auth.Claims)              { e.n.void(auth.Revoke(c, e.n.now())) }
+func (e *env) Voided(c *auth.Claims) bool       { return e.n.revoked.Void(c, e.n.now()) }
+
+func (e *env) Refuse(why guard.Reason) { e.n.refused.Add(why) }
 func (e *env) Send(node, channel string, msg []byte) error {
 	return e.n.send(node, channel, msg)
 }

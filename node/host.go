@@ -15,6 +15,9 @@ import (
 // Join is the entry: it finds the client's region, asks placement for the node that
 // shall serve it, and opens the session there, here or through a proxy.
 func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error) {
+	if err := n.checkVoid(j.Claims); err != nil {
+		return nil, err
+	}
 	if j.Reconnect {
 		if r := n.rooms.find(j.Room); r != nil && r.Holds(j.Identity) {
 			return r.NewSession(j), nil
@@ -64,7 +67,7 @@ func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assi
 }
 
 // Validate tells whether a join would be let in, without joining.
-func (n *Node) Validate(context.Context, *signal.Join) error { return nil }
+func (n *Node) Validate(_ context.Context, j *signal.Join) error { return n.checkVoid(j.Claims) }
 
 func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (placement.Assignment, error) {
 	settings := &meshpb.RoomSettings{

@@ -26,6 +26,7 @@ const maxPathHops = 3
 
 func (l *links) Up(s *link.Session) {
 	l.n.log.Info("link up", "peer", s.Peer())
+	l.n.tellRevoked(s.Peer(), l.n.revoked.All(l.n.now()))
 	for _, r := range l.n.rooms.all() {
 		r.LinkUp(s.Peer())
 	}
@@ -47,6 +48,10 @@ func (l *links) Message(s *link.Session, channel string, msg []byte) {
 		if r := l.n.rooms.find(name); r != nil {
 			r.ReceiveLossy(s.Peer(), msg)
 		}
+		return
+	}
+	if channel == revokedChannel {
+		l.n.heardRevoked(s.Peer(), msg)
 		return
 	}
 	name, ok := room.ChannelRoom(channel)

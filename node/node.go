@@ -78,6 +78,7 @@ type Node struct {
 	opsGRPC   *grpc.Server
 	meters    *meters
 	refused   guard.Counts
+	revoked   auth.Revoked
 	webAddr   net.Listener
 	opsAddr   net.Listener
 	unwatch   func()

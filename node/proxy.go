@@ -169,6 +169,9 @@ func (n *Node) openProxied(open *meshpb.Open) (signal.Session, error) {
 	if err == nil {
 		err = claims.RequireJoin()
 	}
+	if err == nil {
+		err = n.checkVoid(claims)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -248,6 +248,22 @@ func (c *Cluster) join(ctx context.Context, place, entry, hint string, claims *a
 	return cl
 }
 
+// Connect is Join with options of its own, of which it fills in where to; what goes
+// wrong is the caller's. query follows the address.
+func (c *Cluster) Connect(ctx context.Context, entry string, o client.Options, query string) (*client.Client, error) {
+	c.t.Helper()
+	host := c.newHost(c.Nodes[entry].Region)
+	o.URL = fmt.Sprintf("ws://%s:7880%s", c.Nodes[entry].Host.IP(), query)
+	o.Dial, o.Net = host.DialContext, host.Pion()
+	return client.Connect(ctx, o)
+}
+
+// newHost is one more client's machine.
+func (c *Cluster) newHost(region string) *sim.Host {
+	n := c.clients.Add(1)
+	return c.Net.Host(fmt.Sprintf("client-%d", n), region, fmt.Sprintf("10.1.%d.%d", n/250, n%250+1))
+}
+
 // Spread puts one participant, "on-NODE", on every node. Placement fills a region's
 // serving node first, so the others of the region say they drain meanwhile.
 func (c *Cluster) Spread(ctx context.Context, room string) map[string]*client.Client {

@@ -34,8 +34,9 @@ type Claims struct {
 	RoomPreset string
 	// SHA256 is the standard base64 of a webhook body's hash.
 	SHA256 string
-	// NotBefore may be zero. Expires is never zero in a verified token.
+	// NotBefore and Issued may be zero. Expires is never zero in a verified token.
 	NotBefore time.Time
+	Issued    time.Time
 	Expires   time.Time
 }
 

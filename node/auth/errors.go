@@ -16,6 +16,7 @@ const (
 	WrongSignature
 	UnknownKey
 	NoGrant
+	Withdrawn
 )
 
 // Error is a refused token. It never holds the token or a secret, so it may be
@@ -47,6 +48,7 @@ var sentences = map[Kind]string{
 	WrongSignature: "the access token has a wrong signature",
 	UnknownKey:     "the access token was issued by an unknown API key",
 	NoGrant:        "the access token does not allow this",
+	Withdrawn:      "the access token counts no more: its bearer was removed from the room",
 }
 
 // KindOf returns the kind of a refusal, 0 for other errors.

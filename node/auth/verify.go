@@ -130,6 +130,7 @@ type payload struct {
 	Audience    jwt.ClaimStrings  `json:"aud,omitempty"`
 	NotBefore   *jwt.NumericDate  `json:"nbf,omitempty"`
 	ExpiresAt   *jwt.NumericDate  `json:"exp,omitempty"`
+	IssuedAt    *jwt.NumericDate  `json:"iat,omitempty"`
 	Name        string            `json:"name,omitempty"`
 	Kind        string            `json:"kind,omitempty"`
 	KindDetails []string          `json:"kindDetails,omitempty"`
@@ -178,6 +179,9 @@ func (p *payload) claims() *Claims {
 	}
 	if p.NotBefore != nil {
 		c.NotBefore = p.NotBefore.Time
+	}
+	if p.IssuedAt != nil {
+		c.Issued = p.IssuedAt.Time
 	}
 	if c.Identity == "" {
 		c.Identity = p.ID

@@ -3,12 +3,18 @@ package room
 import (
 	"time"
 
+	"maille/node/guard"
 	"maille/node/signal"
 	"maille/proto/livekit"
 )
 
-// admit makes a participant part of the room; false when the room is full.
+// admit makes a participant part of the room; false when the room is full, or when the
+// participant was removed while it came.
 func (r *Room) admit(p *Participant, c signal.Conn) bool {
+	if r.env.Voided(p.claims) {
+		r.env.Refuse(guard.Token)
+		return false
+	}
 	old := r.local[p.identity]
 	if old == nil && r.roster.Get(p.identity) == nil && r.full(p.info) {
 		return false

@@ -15,6 +15,7 @@ func (r *Room) obey(o *linkpb.Order) {
 	}
 	switch {
 	case o.Remove:
+		r.env.Void(p.claims)
 		r.remove(p, livekit.DisconnectReason_PARTICIPANT_REMOVED, livekit.LeaveRequest_DISCONNECT)
 	case len(o.Mute) > 0:
 		m := new(livekit.MuteTrackRequest)
@@ -54,6 +55,15 @@ func (r *Room) Order(o *linkpb.Order) (found bool) {
 		}
 	})
 	return found
+}
+
+// Expel ends a participant whose tokens were made void, on whatever node.
+func (r *Room) Expel(identity string) {
+	r.post(func() {
+		if p := r.local[identity]; p != nil && r.env.Voided(p.claims) {
+			r.remove(p, livekit.DisconnectReason_PARTICIPANT_REMOVED, livekit.LeaveRequest_DISCONNECT)
+		}
+	})
 }
 
 // updateParticipant does what the server API asks of a participant (LiveKit

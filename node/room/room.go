@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/auth"
 	"maille/node/guard"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
@@ -48,6 +49,10 @@ type Env interface {
 	ICEServers() []*livekit.ICEServer
 	// Version is announced to clients as the server's.
 	Version() string
+	// Void makes the tokens void that the bearer of these claims may hold, everywhere;
+	// Voided reports whether they are.
+	Void(c *auth.Claims)
+	Voided(c *auth.Claims) bool
 	// Refuse counts something of a client that was turned away.
 	Refuse(why guard.Reason)
 	Now() time.Time

@@ -39,6 +39,8 @@ func (a *alone) Engine() *rtc.Engine                        { return a.engine }
 func (a *alone) Token(*Participant) string                  { return "token" }
 func (a *alone) ICEServers() []*livekit.ICEServer           { return nil }
 func (a *alone) Version() string                            { return "0.0.0" }
+func (a *alone) Void(*auth.Claims)                          {}
+func (a *alone) Voided(*auth.Claims) bool                   { return false }
 func (a *alone) Refuse(guard.Reason)                        {}
 func (a *alone) Now() time.Time                             { return time.Now() }
 
