@@ -88,11 +88,13 @@ func (c *Client) firstOffer() error {
 
 // sections adds sections to receive in.
 func (c *Client) sections(audio, video int) error {
-	for kind, n := range map[webrtc.RTPCodecType]int{webrtc.RTPCodecTypeAudio: audio, webrtc.RTPCodecTypeVideo: video} {
-		for range n {
-			if _, err := c.pub.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-				return err
-			}
+	for i := range audio + video {
+		kind := webrtc.RTPCodecTypeAudio
+		if i >= audio {
+			kind = webrtc.RTPCodecTypeVideo
+		}
+		if _, err := c.pub.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			return err
 		}
 	}
 	return nil
