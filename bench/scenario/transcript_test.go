@@ -82,34 +82,33 @@ func (g *transcript) step(what string) {
 	defer g.mu.Unlock()
 	fmt.Fprintf(&g.out, "== %s\n", what)
 	for _, l := range g.people {
-		// What the connections say comes from goroutines of their own, and may come before
-		// or after what the room says.
-		for _, connection := range []bool{false, true} {
-			for _, m := range l.heard {
-				if ofConnection(m) == connection {
-					g.message(l.who, m.ProtoReflect())
-				}
-			}
+		// What has goroutines of its own may come before or after what the room says.
+		slices.SortStableFunc(l.heard, func(a, b *livekit.SignalResponse) int { return lane(a) - lane(b) })
+		for _, m := range l.heard {
+			g.message(l.who, m.ProtoReflect())
 		}
 		l.heard = nil
 		if l.client == nil {
 			continue
 		}
-		data := l.client.Data()
-		for _, p := range data[l.read:] {
+		data := l.client.Data()[l.read:]
+		l.read += len(data)
+		slices.SortStableFunc(data, func(a, b *livekit.DataPacket) int { return int(a.Kind - b.Kind) })
+		for _, p := range data {
 			g.message(l.who+" data", p.ProtoReflect())
 		}
-		l.read = len(data)
 	}
 }
 
-func ofConnection(m *livekit.SignalResponse) bool {
+// lane tells what comes in order among itself.
+func lane(m *livekit.SignalResponse) int {
 	switch m.Message.(type) {
-	case *livekit.SignalResponse_Offer, *livekit.SignalResponse_Answer, *livekit.SignalResponse_Trickle,
-		*livekit.SignalResponse_MediaSectionsRequirement, *livekit.SignalResponse_SubscribedQualityUpdate:
-		return true
+	case *livekit.SignalResponse_Offer, *livekit.SignalResponse_Answer, *livekit.SignalResponse_MediaSectionsRequirement:
+		return 1
+	case *livekit.SignalResponse_SubscribedQualityUpdate:
+		return 2
 	}
-	return false
+	return 0
 }
 
 func (g *transcript) String() string { return g.out.String() }

@@ -2,6 +2,7 @@ package room
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,9 +53,11 @@ type Participant struct {
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
 	cut cut
 
-	pending    map[string]*publication // by cid
-	published  map[relay.TrackID]*publication
-	permission *livekit.SubscriptionPermission
+	pending   map[string]*publication // by cid
+	published map[relay.TrackID]*publication
+	// publications counts all that were ever published.
+	publications int
+	permission   *livekit.SubscriptionPermission
 
 	autoSubscribe bool
 	choices       map[string]bool // explicit (un)subscriptions by track sid
@@ -129,7 +132,8 @@ func (p *Participant) member() *Member {
 		Tracks: make(map[string]*linkpb.TrackFacts, len(p.published)),
 	}
 	m.Info.Tracks = nil
-	for _, pub := range p.published {
+	all := slices.SortedFunc(maps.Values(p.published), func(a, b *publication) int { return a.order - b.order })
+	for _, pub := range all {
 		m.Info.Tracks = append(m.Info.Tracks, proto.Clone(pub.info).(*livekit.TrackInfo))
 		pub.facts(m.Node, m.Tracks)
 	}

@@ -15,6 +15,7 @@ import (
 type publication struct {
 	info  *livekit.TrackInfo
 	cid   string
+	order int // how many the participant published before it
 	mime  string
 	track *track.Track // nil until the m-line is negotiated
 	want  relay.LayerSet
@@ -127,6 +128,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	}
 	settleInfo(pub.info)
 	r.prepare(p, pub)
+	pub.order, p.publications = p.publications, p.publications+1
 	p.published[t.Sid] = pub
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {

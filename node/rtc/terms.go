@@ -123,7 +123,11 @@ const (
 // they bind the client only, so pion need not know. The caller holds mu.
 func (p *Peer) audioTerms(answer string) string {
 	if p.role == Duplex {
-		return bundledTerms(answer, p.commonTerms())
+		sends := make(map[string]bool)
+		for mid := range p.up.sections {
+			sends[mid] = true
+		}
+		return bundledTerms(answer, p.commonTerms(), sends)
 	}
 	var out, part strings.Builder
 	mid := ""
@@ -139,7 +143,7 @@ func (p *Peer) audioTerms(answer string) string {
 			add := opusTerms(stereo, dtx)
 			if head, rest, ok := strings.Cut(text, "a=fmtp:"+pt+" "); ok {
 				value, tail, _ := strings.Cut(rest, "\r\n")
-				text = head + "a=fmtp:" + pt + " " + value + add + "\r\n" + tail
+				text = head + "a=fmtp:" + pt + " " + withTerms(value, add) + "\r\n" + tail
 			}
 		}
 		out.WriteString(text)
@@ -180,21 +184,47 @@ func (p *Peer) commonTerms() string {
 	return opusTerms(stereo, dtx)
 }
 
-// bundledTerms adds the opus parameters to every section of an answer: where both
-// directions share a transport, a payload type means the same in all of them (RFC 8843
-// section 9.1).
-func bundledTerms(answer, add string) string {
-	var out strings.Builder
-	opus := ""
+// bundledTerms gives a payload type the same parameters in every section of an answer:
+// where both directions share a transport, it means the same in all of them (RFC 8843
+// section 9.1). Those of the sections that the client sends in win: they carry what the
+// client tells its own encoder through the answer.
+func bundledTerms(answer, add string, sends map[string]bool) string {
+	params, sure := make(map[string]string), make(map[string]bool)
+	mid, opus := "", ""
 	for line := range strings.Lines(answer) {
-		text := strings.TrimRight(line, "\r\n")
-		if pt, ok := strings.CutSuffix(text, " opus/48000/2"); ok {
-			opus, _ = strings.CutPrefix(pt, "a=rtpmap:")
+		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		pt, rest, _ := strings.Cut(value, " ")
+		switch {
+		case key == "a=mid":
+			mid = value
+		case key == "a=rtpmap" && strings.EqualFold(rest, "opus/48000/2"):
+			opus = pt
+		case key == "a=fmtp" && (params[pt] == "" || sends[mid] && !sure[pt]):
+			params[pt], sure[pt] = rest, sends[mid]
 		}
-		if opus != "" && strings.HasPrefix(text, "a=fmtp:"+opus+" ") {
-			text += add
+	}
+	if was, ok := params[opus]; ok {
+		params[opus] = withTerms(was, add)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(answer) {
+		if value, ok := strings.CutPrefix(line, "a=fmtp:"); ok {
+			pt, _, _ := strings.Cut(value, " ")
+			line = "a=fmtp:" + pt + " " + params[pt] + "\r\n"
 		}
-		out.WriteString(text + "\r\n")
+		out.WriteString(line)
 	}
 	return out.String()
+}
+
+// withTerms adds parameters to those of opus. A client may have offered what it was
+// answered before: that does not count.
+func withTerms(params, add string) string {
+	var keep []string
+	for p := range strings.SplitSeq(params, ";") {
+		if p = strings.TrimSpace(p); p != "" && !strings.Contains(termsDTX+termsStereo+";", ";"+p+";") {
+			keep = append(keep, p)
+		}
+	}
+	return strings.TrimPrefix(strings.Join(keep, ";")+add, ";")
 }
