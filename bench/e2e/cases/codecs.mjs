@@ -75,9 +75,9 @@ async function red(ctx) {
 
 export default [
   { name: "three join", seconds: 40, run: join, vital: true },
-  { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [90, 360], mode: "L3T3_KEY" }) },
-  { name: "VP9 SVC, two peer connections", seconds: 60, run: (ctx) => shown(ctx, { from: "lea", codec: "vp9", rgb: [30, 200, 30], heights: [90, 360], mode: "L3T3_KEY" }) },
-  { name: "AV1 SVC", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", rgb: [40, 40, 230], heights: [90, 360], mode: "L3T3_KEY", seconds: 20 }) },
+  { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
+  { name: "VP9 SVC, two peer connections", seconds: 60, run: (ctx) => shown(ctx, { from: "lea", codec: "vp9", rgb: [30, 200, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
+  { name: "AV1 SVC", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", rgb: [40, 40, 230], heights: [180, 360], mode: "L2T3_KEY", seconds: 20 }) },
   { name: "H264", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "h264", rgb: [230, 220, 30], heights: [180, 360] }) },
   { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
   { name: "audio with redundancy", seconds: 40, run: red },
