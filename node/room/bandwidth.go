@@ -53,6 +53,7 @@ func (r *Room) streamHeld(p *Participant, sid relay.TrackID, held bool) {
 	if m == nil {
 		return
 	}
+	s.held = held
 	state := livekit.StreamState_ACTIVE
 	if held {
 		state = livekit.StreamState_PAUSED

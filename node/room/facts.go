@@ -169,6 +169,8 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.passOn(b.Forward, false)
 	case *linkpb.RoomMessage_Levels:
 		r.heard(node, b.Levels)
+	case *linkpb.RoomMessage_Qualities:
+		r.judged(node, b.Qualities)
 	case *linkpb.RoomMessage_Order:
 		r.obey(b.Order)
 	case *linkpb.RoomMessage_Bye:

@@ -46,6 +46,8 @@ type Participant struct {
 	// lostAt is when the socket or the media was last lost, since when it came; which of
 	// the two is in conn and connected.
 	lostAt, since time.Time
+	// judged is true once the client was told how everyone is connected.
+	judged bool
 	// failing is true from the moment its transport failed until it resumes.
 	failing bool
 	// loudUntil ends a speaker update that the client simulates.

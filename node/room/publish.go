@@ -30,7 +30,8 @@ type publication struct {
 	watched *livekit.SubscribedQualityUpdate
 	repeats int
 	// seen is true once the publisher was told that someone watches.
-	seen bool
+	seen    bool
+	counted counted // by the last judgement of its quality
 }
 
 // qualityRepeats is how often a quality update is sent again, digestInterval apart:

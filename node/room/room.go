@@ -103,6 +103,7 @@ type Room struct {
 	roster   *Roster
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
+	verdicts *verdicts
 	recent   recent
 	dataSeen bool // a data track was, so that those without pay nothing
 	blobAsks map[uint64]blobAsk
@@ -144,7 +145,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
-		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(),
+		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
 		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
@@ -193,6 +194,7 @@ func (r *Room) loop(ctx context.Context) {
 			r.countsChanged()
 			r.tellMissing()
 			r.repeatQuality()
+			r.judge()
 		case <-token.C:
 			for _, p := range r.local {
 				p.refreshToken()
@@ -280,6 +282,7 @@ func (r *Room) NodeGone(node string) {
 			delete(r.peers, node)
 		}
 		r.speakers.forget(node)
+		r.verdicts.forget(node)
 		r.apply(r.roster.Forget(node))
 	})
 }

@@ -16,6 +16,9 @@ type subscription struct {
 	// codec is the one it is sent in; nil when the client can decode none.
 	codec *livekit.SimulcastCodecInfo
 	sub   *rtc.Subscriber
+	// held is true while it is held back for lack of bandwidth.
+	held    bool
+	counted counted // by the last judgement of its quality
 }
 
 // reconcile makes a participant's subscriptions what they should be: the roster's

@@ -216,6 +216,10 @@ type SubscriberStats struct {
 	Heard   *Heard // the client's last receiver report, nil before
 }
 
+// Report returns how many packets were sent for the first time, and the client's last
+// receiver report, nil before it.
+func (s *Subscriber) Report() (sent uint64, last *Heard) { return s.sent.Load(), s.heard.Load() }
+
 // Stats returns the counters.
 func (s *Subscriber) Stats() SubscriberStats {
 	s.mu.Lock()

@@ -39,6 +39,7 @@ type RoomMessage struct {
 	//	*RoomMessage_Want
 	//	*RoomMessage_Data
 	//	*RoomMessage_Levels
+	//	*RoomMessage_Qualities
 	//	*RoomMessage_Order
 	//	*RoomMessage_Bye
 	//	*RoomMessage_Parcel
@@ -158,6 +159,15 @@ func (x *RoomMessage) GetLevels() *Levels {
 	return nil
 }
 
+func (x *RoomMessage) GetQualities() *Qualities {
+	if x != nil {
+		if x, ok := x.Body.(*RoomMessage_Qualities); ok {
+			return x.Qualities
+		}
+	}
+	return nil
+}
+
 func (x *RoomMessage) GetOrder() *Order {
 	if x != nil {
 		if x, ok := x.Body.(*RoomMessage_Order); ok {
@@ -267,6 +277,10 @@ type RoomMessage_Levels struct {
 	Levels *Levels `protobuf:"bytes,8,opt,name=levels,proto3,oneof"`
 }
 
+type RoomMessage_Qualities struct {
+	Qualities *Qualities `protobuf:"bytes,30,opt,name=qualities,proto3,oneof"`
+}
+
 type RoomMessage_Order struct {
 	Order *Order `protobuf:"bytes,9,opt,name=order,proto3,oneof"`
 }
@@ -314,6 +328,8 @@ func (*RoomMessage_Want) isRoomMessage_Body() {}
 func (*RoomMessage_Data) isRoomMessage_Body() {}
 
 func (*RoomMessage_Levels) isRoomMessage_Body() {}
+
+func (*RoomMessage_Qualities) isRoomMessage_Body() {}
 
 func (*RoomMessage_Order) isRoomMessage_Body() {}
 
@@ -729,6 +745,51 @@ func (x *Levels) GetLevels() []*Levels_Level {
 	return nil
 }
 
+// How well the sending node's participants are connected; replaces what it said before.
+type Qualities struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Qualities     []*Qualities_Quality   `protobuf:"bytes,1,rep,name=qualities,proto3" json:"qualities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Qualities) Reset() {
+	*x = Qualities{}
+	mi := &file_link_room_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Qualities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Qualities) ProtoMessage() {}
+
+func (x *Qualities) ProtoReflect() protoreflect.Message {
+	mi := &file_link_room_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Qualities.ProtoReflect.Descriptor instead.
+func (*Qualities) Descriptor() ([]byte, []int) {
+	return file_link_room_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Qualities) GetQualities() []*Qualities_Quality {
+	if x != nil {
+		return x.Qualities
+	}
+	return nil
+}
+
 // An instruction to the node that owns a participant.
 type Order struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -747,7 +808,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_link_room_proto_msgTypes[7]
+	mi := &file_link_room_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +820,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[7]
+	mi := &file_link_room_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +833,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{7}
+	return file_link_room_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Order) GetIdentity() string {
@@ -832,7 +893,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_link_room_proto_msgTypes[8]
+	mi := &file_link_room_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +905,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[8]
+	mi := &file_link_room_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +918,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_link_room_proto_rawDescGZIP(), []int{8}
+	return file_link_room_proto_rawDescGZIP(), []int{9}
 }
 
 type Levels_Level struct {
@@ -871,7 +932,7 @@ type Levels_Level struct {
 
 func (x *Levels_Level) Reset() {
 	*x = Levels_Level{}
-	mi := &file_link_room_proto_msgTypes[9]
+	mi := &file_link_room_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +944,7 @@ func (x *Levels_Level) String() string {
 func (*Levels_Level) ProtoMessage() {}
 
 func (x *Levels_Level) ProtoReflect() protoreflect.Message {
-	mi := &file_link_room_proto_msgTypes[9]
+	mi := &file_link_room_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,11 +981,71 @@ func (x *Levels_Level) GetActive() bool {
 	return false
 }
 
+type Qualities_Quality struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	ParticipantSid string                 `protobuf:"bytes,1,opt,name=participant_sid,json=participantSid,proto3" json:"participant_sid,omitempty"`
+	Quality        int32                  `protobuf:"varint,2,opt,name=quality,proto3" json:"quality,omitempty"` // livekit.ConnectionQuality
+	Score          float32                `protobuf:"fixed32,3,opt,name=score,proto3" json:"score,omitempty"`    // 1 to 5
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Qualities_Quality) Reset() {
+	*x = Qualities_Quality{}
+	mi := &file_link_room_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Qualities_Quality) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Qualities_Quality) ProtoMessage() {}
+
+func (x *Qualities_Quality) ProtoReflect() protoreflect.Message {
+	mi := &file_link_room_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Qualities_Quality.ProtoReflect.Descriptor instead.
+func (*Qualities_Quality) Descriptor() ([]byte, []int) {
+	return file_link_room_proto_rawDescGZIP(), []int{7, 0}
+}
+
+func (x *Qualities_Quality) GetParticipantSid() string {
+	if x != nil {
+		return x.ParticipantSid
+	}
+	return ""
+}
+
+func (x *Qualities_Quality) GetQuality() int32 {
+	if x != nil {
+		return x.Quality
+	}
+	return 0
+}
+
+func (x *Qualities_Quality) GetScore() float32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
 var File_link_room_proto protoreflect.FileDescriptor
 
 const file_link_room_proto_rawDesc = "" +
 	"\n" +
-	"\x0flink/room.proto\x12\vmaille.link\x1a\x0flink/data.proto\"\xbd\x06\n" +
+	"\x0flink/room.proto\x12\vmaille.link\x1a\x0flink/data.proto\"\xf5\x06\n" +
 	"\vRoomMessage\x12\x19\n" +
 	"\broom_sid\x18\x01 \x01(\tR\aroomSid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
@@ -933,7 +1054,8 @@ const file_link_room_proto_rawDesc = "" +
 	"\x06digest\x18\x05 \x01(\v2\x13.maille.link.DigestH\x00R\x06digest\x122\n" +
 	"\x04want\x18\x06 \x01(\v2\x1c.maille.link.SnapshotRequestH\x00R\x04want\x12'\n" +
 	"\x04data\x18\a \x01(\v2\x11.maille.link.DataH\x00R\x04data\x12-\n" +
-	"\x06levels\x18\b \x01(\v2\x13.maille.link.LevelsH\x00R\x06levels\x12*\n" +
+	"\x06levels\x18\b \x01(\v2\x13.maille.link.LevelsH\x00R\x06levels\x126\n" +
+	"\tqualities\x18\x1e \x01(\v2\x16.maille.link.QualitiesH\x00R\tqualities\x12*\n" +
 	"\x05order\x18\t \x01(\v2\x12.maille.link.OrderH\x00R\x05order\x12$\n" +
 	"\x03bye\x18\n" +
 	" \x01(\v2\x10.maille.link.ByeH\x00R\x03bye\x12-\n" +
@@ -983,7 +1105,13 @@ const file_link_room_proto_rawDesc = "" +
 	"\x05Level\x12'\n" +
 	"\x0fparticipant_sid\x18\x01 \x01(\tR\x0eparticipantSid\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\x02R\x05level\x12\x16\n" +
-	"\x06active\x18\x03 \x01(\bR\x06active\"\xe5\x01\n" +
+	"\x06active\x18\x03 \x01(\bR\x06active\"\xad\x01\n" +
+	"\tQualities\x12<\n" +
+	"\tqualities\x18\x01 \x03(\v2\x1e.maille.link.Qualities.QualityR\tqualities\x1ab\n" +
+	"\aQuality\x12'\n" +
+	"\x0fparticipant_sid\x18\x01 \x01(\tR\x0eparticipantSid\x12\x18\n" +
+	"\aquality\x18\x02 \x01(\x05R\aquality\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x02R\x05score\"\xe5\x01\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
 	"\x10superseded_by_ns\x18\x02 \x01(\x03R\x0esupersededByNs\x12,\n" +
@@ -1006,51 +1134,55 @@ func file_link_room_proto_rawDescGZIP() []byte {
 	return file_link_room_proto_rawDescData
 }
 
-var file_link_room_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_link_room_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_link_room_proto_goTypes = []any{
-	(*RoomMessage)(nil),     // 0: maille.link.RoomMessage
-	(*Roster)(nil),          // 1: maille.link.Roster
-	(*Member)(nil),          // 2: maille.link.Member
-	(*TrackFacts)(nil),      // 3: maille.link.TrackFacts
-	(*Digest)(nil),          // 4: maille.link.Digest
-	(*SnapshotRequest)(nil), // 5: maille.link.SnapshotRequest
-	(*Levels)(nil),          // 6: maille.link.Levels
-	(*Order)(nil),           // 7: maille.link.Order
-	(*Bye)(nil),             // 8: maille.link.Bye
-	(*Levels_Level)(nil),    // 9: maille.link.Levels.Level
-	(*Data)(nil),            // 10: maille.link.Data
-	(*Parcel)(nil),          // 11: maille.link.Parcel
-	(*ParcelAck)(nil),       // 12: maille.link.ParcelAck
-	(*Forward)(nil),         // 13: maille.link.Forward
-	(*DataDemand)(nil),      // 14: maille.link.DataDemand
-	(*TrackData)(nil),       // 15: maille.link.TrackData
-	(*BlobRequest)(nil),     // 16: maille.link.BlobRequest
-	(*BlobAnswer)(nil),      // 17: maille.link.BlobAnswer
+	(*RoomMessage)(nil),       // 0: maille.link.RoomMessage
+	(*Roster)(nil),            // 1: maille.link.Roster
+	(*Member)(nil),            // 2: maille.link.Member
+	(*TrackFacts)(nil),        // 3: maille.link.TrackFacts
+	(*Digest)(nil),            // 4: maille.link.Digest
+	(*SnapshotRequest)(nil),   // 5: maille.link.SnapshotRequest
+	(*Levels)(nil),            // 6: maille.link.Levels
+	(*Qualities)(nil),         // 7: maille.link.Qualities
+	(*Order)(nil),             // 8: maille.link.Order
+	(*Bye)(nil),               // 9: maille.link.Bye
+	(*Levels_Level)(nil),      // 10: maille.link.Levels.Level
+	(*Qualities_Quality)(nil), // 11: maille.link.Qualities.Quality
+	(*Data)(nil),              // 12: maille.link.Data
+	(*Parcel)(nil),            // 13: maille.link.Parcel
+	(*ParcelAck)(nil),         // 14: maille.link.ParcelAck
+	(*Forward)(nil),           // 15: maille.link.Forward
+	(*DataDemand)(nil),        // 16: maille.link.DataDemand
+	(*TrackData)(nil),         // 17: maille.link.TrackData
+	(*BlobRequest)(nil),       // 18: maille.link.BlobRequest
+	(*BlobAnswer)(nil),        // 19: maille.link.BlobAnswer
 }
 var file_link_room_proto_depIdxs = []int32{
 	1,  // 0: maille.link.RoomMessage.snapshot:type_name -> maille.link.Roster
 	1,  // 1: maille.link.RoomMessage.delta:type_name -> maille.link.Roster
 	4,  // 2: maille.link.RoomMessage.digest:type_name -> maille.link.Digest
 	5,  // 3: maille.link.RoomMessage.want:type_name -> maille.link.SnapshotRequest
-	10, // 4: maille.link.RoomMessage.data:type_name -> maille.link.Data
+	12, // 4: maille.link.RoomMessage.data:type_name -> maille.link.Data
 	6,  // 5: maille.link.RoomMessage.levels:type_name -> maille.link.Levels
-	7,  // 6: maille.link.RoomMessage.order:type_name -> maille.link.Order
-	8,  // 7: maille.link.RoomMessage.bye:type_name -> maille.link.Bye
-	11, // 8: maille.link.RoomMessage.parcel:type_name -> maille.link.Parcel
-	12, // 9: maille.link.RoomMessage.parcel_ack:type_name -> maille.link.ParcelAck
-	13, // 10: maille.link.RoomMessage.forward:type_name -> maille.link.Forward
-	14, // 11: maille.link.RoomMessage.data_demand:type_name -> maille.link.DataDemand
-	15, // 12: maille.link.RoomMessage.track_data:type_name -> maille.link.TrackData
-	16, // 13: maille.link.RoomMessage.blob_request:type_name -> maille.link.BlobRequest
-	17, // 14: maille.link.RoomMessage.blob_answer:type_name -> maille.link.BlobAnswer
-	2,  // 15: maille.link.Roster.members:type_name -> maille.link.Member
-	3,  // 16: maille.link.Member.tracks:type_name -> maille.link.TrackFacts
-	9,  // 17: maille.link.Levels.levels:type_name -> maille.link.Levels.Level
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 6: maille.link.RoomMessage.qualities:type_name -> maille.link.Qualities
+	8,  // 7: maille.link.RoomMessage.order:type_name -> maille.link.Order
+	9,  // 8: maille.link.RoomMessage.bye:type_name -> maille.link.Bye
+	13, // 9: maille.link.RoomMessage.parcel:type_name -> maille.link.Parcel
+	14, // 10: maille.link.RoomMessage.parcel_ack:type_name -> maille.link.ParcelAck
+	15, // 11: maille.link.RoomMessage.forward:type_name -> maille.link.Forward
+	16, // 12: maille.link.RoomMessage.data_demand:type_name -> maille.link.DataDemand
+	17, // 13: maille.link.RoomMessage.track_data:type_name -> maille.link.TrackData
+	18, // 14: maille.link.RoomMessage.blob_request:type_name -> maille.link.BlobRequest
+	19, // 15: maille.link.RoomMessage.blob_answer:type_name -> maille.link.BlobAnswer
+	2,  // 16: maille.link.Roster.members:type_name -> maille.link.Member
+	3,  // 17: maille.link.Member.tracks:type_name -> maille.link.TrackFacts
+	10, // 18: maille.link.Levels.levels:type_name -> maille.link.Levels.Level
+	11, // 19: maille.link.Qualities.qualities:type_name -> maille.link.Qualities.Quality
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_link_room_proto_init() }
@@ -1066,6 +1198,7 @@ func file_link_room_proto_init() {
 		(*RoomMessage_Want)(nil),
 		(*RoomMessage_Data)(nil),
 		(*RoomMessage_Levels)(nil),
+		(*RoomMessage_Qualities)(nil),
 		(*RoomMessage_Order)(nil),
 		(*RoomMessage_Bye)(nil),
 		(*RoomMessage_Parcel)(nil),
@@ -1082,7 +1215,7 @@ func file_link_room_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_room_proto_rawDesc), len(file_link_room_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -50,12 +50,17 @@ export function painted(rgb, width, height, fps = 15) {
   return { track, end: () => clearInterval(timer) };
 }
 
+/** A tone that swells and fades as a voice does: a level that never varies is nobody speaking. */
 export function hummed(hertz) {
   const audio = new AudioContext();
   const tone = new OscillatorNode(audio, { frequency: hertz });
   const out = new MediaStreamAudioDestinationNode(audio);
-  tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
+  const loudness = new GainNode(audio, { gain: 0.35 });
+  const breath = new OscillatorNode(audio, { frequency: 3 });
+  breath.connect(new GainNode(audio, { gain: 0.25 })).connect(loudness.gain);
+  tone.connect(loudness).connect(out);
   tone.start();
+  breath.start();
   return { track: out.stream.getAudioTracks()[0], end: () => audio.close() };
 }
 
