@@ -163,8 +163,9 @@ func (r *Room) forward(p *peer, d *linkpb.Data) {
 
 // deliver hands a packet to the local participants it is for, never to its sender.
 func (r *Room) deliver(d *linkpb.Data) {
-	if d.Reliable {
-		r.recent.add(d, r.env.Now())
+	if d.Reliable && !r.recent.add(d, r.env.Now()) {
+		r.data.resent.Add(1)
+		return
 	}
 	if len(d.Destinations) > 0 {
 		for i, id := range d.Destinations {

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +16,9 @@ const (
 	// replayBytes and replayPackets bound what a room holds for it.
 	replayBytes   = 1 << 20
 	replayPackets = 1024
+	// sendersKept is how many senders that are gone are remembered: they may come back on
+	// another node.
+	sendersKept = 256
 )
 
 // recent is the reliable data of the last seconds, for clients that resume on a new
@@ -23,6 +27,8 @@ const (
 type recent struct {
 	packets []recentPacket // oldest first
 	bytes   int
+	// last is the newest sequence of each sender, by sid, also of those long silent.
+	last map[string]uint32
 }
 
 type recentPacket struct {
@@ -30,16 +36,31 @@ type recentPacket struct {
 	at   time.Time
 }
 
-func (r *recent) add(d *linkpb.Data, now time.Time) {
+// add notes a packet; false if everyone here had it before, from a sender that resumed
+// on another node and could not know.
+func (r *recent) add(d *linkpb.Data, now time.Time) bool {
 	r.expire(now)
 	if d.Sequence == 0 || d.SenderSid == "" {
-		return
+		return true
 	}
+	if r.last == nil {
+		r.last = make(map[string]uint32)
+	}
+	if d.Sequence <= r.last[d.SenderSid] {
+		return len(d.Destinations) > 0 // this node sees only some of those
+	}
+	r.last[d.SenderSid] = d.Sequence
 	r.packets = append(r.packets, recentPacket{d, now})
 	r.bytes += len(d.Packet)
 	for r.bytes > replayBytes || len(r.packets) > replayPackets {
 		r.shift()
 	}
+	return true
+}
+
+// forget drops the sequences of senders that are gone.
+func (r *recent) forget(gone func(sid string) bool) {
+	maps.DeleteFunc(r.last, func(sid string, _ uint32) bool { return gone(sid) })
 }
 
 func (r *recent) expire(now time.Time) {
@@ -67,7 +88,13 @@ func (r *recent) after(since time.Time, had map[string]uint32) (out []*linkpb.Da
 
 // lastMessageSeq is the sequence of the last reliable packet the client sent that came;
 // a client that resumes sends what follows again.
-func (p *Participant) lastMessageSeq() uint32 { return p.lastSequence }
+// Of one that comes from another node this one knows what it got of it.
+func (p *Participant) lastMessageSeq() uint32 {
+	if p.lastSequence == 0 {
+		p.lastSequence = p.room.recent.last[p.info.Sid]
+	}
+	return p.lastSequence
+}
 
 // replay sends a client that resumed the reliable packets it may have missed, by what
 // it says it has (SyncState.datachannel_receive_states).
@@ -78,7 +105,7 @@ func (p *Participant) replay(states []*livekit.DataChannelReceiveState) {
 		had[s.PublisherSid] = s.LastSeq
 	}
 	r.recent.expire(r.env.Now())
-	for _, d := range r.recent.after(time.Unix(0, p.joinedNS), had) {
+	for _, d := range r.recent.after(time.UnixMilli(p.info.JoinedAtMs), had) {
 		if len(d.Destinations) == 0 || slices.Contains(d.Destinations, p.identity) {
 			p.receiveData(d)
 		}

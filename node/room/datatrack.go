@@ -103,10 +103,16 @@ func (p *Participant) withdrawData() {
 	}
 }
 
-// republish takes the data tracks that a client says it publishes, after a resume: one
-// unknown here gets a new sid.
+// republish takes the data tracks that a client says it publishes, after a resume. Those
+// the room knows as its own keep their sids.
 func (p *Participant) republish(list []*livekit.PublishDataTrackResponse) {
 	changed := false
+	known := make(map[string]uint32)
+	if m := p.room.roster.Get(p.identity); m != nil && m.Info.Sid == p.info.Sid {
+		for _, t := range m.Info.DataTracks {
+			known[t.Sid] = t.PubHandle
+		}
+	}
 	for _, l := range list {
 		info := l.GetInfo()
 		req := &livekit.PublishDataTrackRequest{
@@ -117,7 +123,9 @@ func (p *Participant) republish(list []*livekit.PublishDataTrackResponse) {
 			continue
 		}
 		own := proto.Clone(info).(*livekit.DataTrackInfo)
-		own.Sid = NewSid(DataTrackPrefix)
+		if known[own.Sid] != own.PubHandle {
+			own.Sid = NewSid(DataTrackPrefix)
+		}
 		p.room.addDataTrack(p, own)
 		changed = true
 	}

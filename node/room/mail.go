@@ -260,6 +260,13 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 func (r *Room) tend() {
 	now := r.env.Now()
 	r.recent.expire(now)
+	if len(r.recent.last) > r.roster.size()+sendersKept {
+		known := make(map[string]bool)
+		for _, m := range r.roster.Members() {
+			known[m.Info.Sid] = true
+		}
+		r.recent.forget(func(sid string) bool { return !known[sid] })
+	}
 	r.expireBlobs(now)
 	for node, p := range r.peers {
 		if !p.placed && !p.synced && !r.env.Linked(node) && !r.roster.Knows(node) {

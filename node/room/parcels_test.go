@@ -158,6 +158,16 @@ func TestRecent(t *testing.T) {
 			t.Errorf("case %d: %d packets, want %d", i, n, tt.want)
 		}
 	}
+	old := &linkpb.Data{SenderSid: "PA_a", Sequence: 1}
+	if r.add(old, began) {
+		t.Error("a broadcast that everyone had is new")
+	}
+	if old.Destinations = []string{"bob"}; !r.add(old, began) {
+		t.Error("a packet for one, of which this node saw others, is old")
+	}
+	if r.last["PA_a"] != 2 {
+		t.Errorf("the last of PA_a is %d", r.last["PA_a"])
+	}
 	for i := range uint32(100) {
 		add("PA_a", 3+i, 3*time.Second, 60_000)
 	}

@@ -142,6 +142,14 @@ func (r *Roster) count(node string) int {
 	return 0
 }
 
+// size returns how many members there are, claims to one identity counted each.
+func (r *Roster) size() (n int) {
+	for _, f := range r.nodes {
+		n += len(f.members)
+	}
+	return n
+}
+
 // Get returns the winning member of an identity, or nil.
 func (r *Roster) Get(identity string) *Member {
 	var win *Member
