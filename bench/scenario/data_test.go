@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ func numbers(t *testing.T, cl *client.Client, from string) (got []int) {
 	t.Helper()
 	last := -1
 	for _, p := range cl.Data() {
-		if p.ParticipantIdentity != from {
+		if p.ParticipantIdentity != from || len(p.GetUser().GetPayload()) < 4 {
 			continue
 		}
 		n := int(binary.BigEndian.Uint32(p.GetUser().GetPayload()))
@@ -143,5 +144,118 @@ func TestSlowReaderCostsOnlyItself(t *testing.T) {
 		if err := eve.Err(); err == nil || err.Error() != "leave: "+livekit.DisconnectReason_STATE_MISMATCH.String()+" RECONNECT" {
 			t.Errorf("left with %v", err)
 		}
+	})
+}
+
+// A client that resumes is told what came of its messages, and gets again those that it
+// says it lacks: no others, and none that were not for it.
+func TestResumeReplaysData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 33, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		resumed := make(chan *livekit.ReconnectResponse, 1)
+		ann := c.JoinWith(ctx, "paris", "standup", "ann", client.Options{OnSignal: func(m *livekit.SignalResponse) {
+			if r := m.GetReconnect(); r != nil {
+				resumed <- r
+			}
+		}})
+		defer ann.Close()
+		bob := c.Join(ctx, "lyon", "standup", "bob", "")
+		defer bob.Close()
+		if err := ann.OpenData(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			to := []string{}
+			if i == 8 {
+				to = []string{"eve"}
+			}
+			if err := ann.SendData(true, number(i, 10), to...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := bob.Wait(ctx, "data", func() bool { return len(bob.Data()) == 9 }); err != nil {
+			t.Fatal(err)
+		}
+		if err := ann.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-resumed; r.LastMessageSeq != 10 {
+			t.Errorf("ann is told that %d of 10 came", r.LastMessageSeq)
+		}
+		if err := bob.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		sync := &livekit.SyncState{DatachannelReceiveStates: []*livekit.DataChannelReceiveState{{PublisherSid: ann.Join().Participant.Sid, LastSeq: 6}}}
+		if err := bob.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_SyncState{SyncState: sync}}); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		var again []uint32
+		for _, p := range bob.Data()[9:] {
+			again = append(again, p.Sequence)
+		}
+		if !slices.Equal(again, []uint32{7, 8, 10}) {
+			t.Errorf("replayed %v, want 7, 8 and 10: 9 was for another", again)
+		}
+	})
+}
+
+// Someone who floods the room is held to a rate before anyone else pays: what the others
+// say comes as fast as before.
+func TestFloodCostsOnlyItsSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 34, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris", "standup", "ann", "")
+		defer ann.Close()
+		bob := c.Join(ctx, "lyon", "standup", "bob", "")
+		defer bob.Close()
+		eve := c.Join(ctx, "paris", "standup", "eve", "")
+		defer eve.Close()
+		for _, cl := range []*client.Client{ann, eve} {
+			if err := cl.OpenData(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const seconds, rate = 3, 10_000
+		sent := make(map[int]time.Time)
+		var worst time.Duration
+		seen := 0
+		look := func() {
+			for _, n := range numbers(t, bob, "ann")[seen:] {
+				worst = max(worst, time.Since(sent[n]))
+				seen++
+			}
+		}
+		for ms := range seconds * 1000 {
+			for range rate / 1000 {
+				if err := eve.SendData(ms%2 == 0, []byte("spam")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if ms%50 == 0 {
+				sent[ms] = time.Now()
+				if err := ann.SendData(true, number(ms, 50)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			pass(time.Millisecond)
+			look()
+		}
+		pass(100 * time.Millisecond)
+		look()
+		if seen != len(sent) || worst > 60*time.Millisecond {
+			t.Errorf("bob has %d of %d of ann's messages, one %v late", seen, len(sent), worst)
+		}
+		spam := len(bob.Data()) - seen
+		if limit := 2 * (300 + seconds*300 + 100); spam > limit {
+			t.Errorf("%d of %d messages of the flood came to bob, limit %d", spam, seconds*rate, limit)
+		}
+		t.Logf("%d of %d messages of the flood came to bob; ann's worst %v", spam, seconds*rate, worst)
 	})
 }

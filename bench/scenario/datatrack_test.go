@@ -56,8 +56,9 @@ type dataScene struct {
 	next uint16
 }
 
-func newDataScene(t *testing.T, seed uint64) *dataScene {
+func newDataScene(t *testing.T, seed uint64, single bool) *dataScene {
 	s := &dataScene{t: t, Cluster: Start(t, seed, 20*time.Millisecond, "paris", "lyon", "brest")}
+	s.Single = single
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	s.ctx = ctx
@@ -105,8 +106,13 @@ func (s *dataScene) send(n int) {
 // A data track goes to those who asked for it, under their handles, and to the nodes
 // where they are; each at the rate it wants.
 func TestDataTrackReachesItsSubscribers(t *testing.T) {
+	t.Run("two connections", func(t *testing.T) { dataTrackReaches(t, false) })
+	t.Run("one connection", func(t *testing.T) { dataTrackReaches(t, true) })
+}
+
+func dataTrackReaches(t *testing.T, single bool) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newDataScene(t, 41)
+		s := newDataScene(t, 41, single)
 		defer s.Close()
 		defer s.ann.Close()
 		bob, cam, dan, eve := s.join("lyon", "bob"), s.join("brest", "cam"), s.join("paris", "dan"), s.join("lyon", "eve")
@@ -147,7 +153,7 @@ func TestDataTrackReachesItsSubscribers(t *testing.T) {
 // A cut is gone around; what the publisher allows holds at once.
 func TestDataTrackCutAndRestricted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newDataScene(t, 42)
+		s := newDataScene(t, 42, false)
 		defer s.Close()
 		defer s.ann.Close()
 		bob, cam := s.join("lyon", "bob"), s.join("brest", "cam")
@@ -192,7 +198,7 @@ func TestDataTrackCutAndRestricted(t *testing.T) {
 // Each way a data track can be refused has its reason.
 func TestDataTrackRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newDataScene(t, 43)
+		s := newDataScene(t, 43, false)
 		defer s.Close()
 		defer s.ann.Close()
 		mute := s.JoinAs(s.ctx, "lyon", &auth.Claims{Identity: "mute", Video: &auth.Grants{RoomJoin: true, Room: "standup", CanPublishData: new(false)}})

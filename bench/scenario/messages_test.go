@@ -155,9 +155,15 @@ func stream(header *livekit.DataPacket, content []byte, to ...string) []*livekit
 // and compressed, subtitles, encrypted packets: byte for byte, in order, to those they
 // are for.
 func TestEveryMessageArrivesAsItWasSent(t *testing.T) {
+	t.Run("two connections", func(t *testing.T) { everyMessage(t, false) })
+	t.Run("one connection", func(t *testing.T) { everyMessage(t, true) })
+}
+
+func everyMessage(t *testing.T, single bool) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Start(t, 51, 20*time.Millisecond, "paris", "lyon")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		k := newCast(t, ctx, c)

@@ -239,3 +239,33 @@ func TestFileIsNotSlowed(t *testing.T) {
 		}
 	})
 }
+
+// A message that costs the room ten is paid ten times: its sender is ten times slower.
+func TestChargeSlowsTheSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		u := w.uplink()
+		defer u.pc.GracefulClose()
+		dc, err := u.pc.CreateDataChannel("_reliable", nil)
+		w.check(err)
+		u.negotiate()
+		w.wait("open", func() bool { return dc.ReadyState() == webrtc.DataChannelStateOpen })
+		seen := 0
+		for range 400 {
+			w.check(dc.SendText("x"))
+		}
+		for range 1000 {
+			tick(10 * time.Millisecond)
+			u.mu.Lock()
+			now := len(u.data)
+			u.mu.Unlock()
+			for ; seen < now; seen++ {
+				u.peer.Charge(Reliable, 9, 1)
+			}
+		}
+		if seen < 300 || seen > 400-20 {
+			t.Errorf("%d of 400 messages in 10 s, want those of 30 a second and some before the first was charged", seen)
+		}
+	})
+}
