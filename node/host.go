@@ -19,9 +19,7 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 		return nil, err
 	}
 	if j.Reconnect {
-		if r := n.rooms.find(j.Room); r != nil && r.Holds(j.Identity) {
-			return r.NewSession(j), nil
-		}
+		return n.rejoin(ctx, j)
 	}
 	var avoid []string
 	for {
@@ -29,7 +27,7 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 		if err != nil {
 			return nil, n.refuse(err)
 		}
-		s, err := n.openSession(ctx, j, a)
+		s, err := n.openSession(ctx, j, a, false)
 		if err == nil {
 			return s, nil
 		}
@@ -43,12 +41,18 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 // maxAvoid bounds how many nodes are tried for one join: clients give up after seconds.
 const maxAvoid = 2
 
-// openSession opens the session on the node that placement named.
-func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assignment) (signal.Session, error) {
+// openSession opens the session on a node. A resume fails with a redirect if it is
+// another's, unless that one is lost or let go: then takeOver is true.
+func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assignment, takeOver bool) (signal.Session, error) {
 	if a.Node == n.self.Name {
 		r, err := n.rooms.get(a.Record)
 		if err != nil {
 			return nil, err
+		}
+		if j.Reconnect && !takeOver {
+			if err := n.seated(ctx, r, j); err != nil {
+				return nil, err
+			}
 		}
 		return r.NewSession(j), nil
 	}
@@ -58,7 +62,7 @@ func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assi
 	}
 	ctx, cancel := context.WithTimeout(ctx, proxyOpen)
 	defer cancel()
-	s, err := n.dialProxy(ctx, a.Node, addr, j, a.Record)
+	s, err := n.dialProxy(ctx, a.Node, addr, j, a.Record, takeOver)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"maille/mesh/rpc"
 	"maille/node/signal"
+	"maille/placement"
 	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
 )
@@ -38,7 +39,7 @@ type proxied struct {
 }
 
 // dialProxy opens the session on the media node, before the client's upgrade.
-func (n *Node) dialProxy(ctx context.Context, peer, addr string, j *signal.Join, record *meshpb.Room) (*proxied, error) {
+func (n *Node) dialProxy(ctx context.Context, peer, addr string, j *signal.Join, record *meshpb.Room, takeOver bool) (*proxied, error) {
 	cc, err := n.pool.Conn(peer, addr)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func (n *Node) dialProxy(ctx context.Context, peer, addr string, j *signal.Join,
 	if err == nil {
 		err = s.Send(&meshpb.Frame{Body: &meshpb.Frame_Open{Open: &meshpb.Open{
 			Room: j.Room, Epoch: record.Epoch, RoomSid: record.Sid, Record: record, Entry: n.self.Name, Token: j.Token,
-			RemoteAddr: j.RemoteAddr, Join: join, Region: j.Region, SinglePc: j.SinglePC,
+			RemoteAddr: j.RemoteAddr, Join: join, Region: j.Region, SinglePc: j.SinglePC, TakeOver: takeOver,
 		}}})
 	}
 	var f *meshpb.Frame
@@ -63,6 +64,9 @@ func (n *Node) dialProxy(ctx context.Context, peer, addr string, j *signal.Join,
 	}
 	if err == nil && f.GetOpened() == nil {
 		err = errors.New("the media node did not open the session")
+	}
+	if o := f.GetOpened(); err == nil && (o.Elsewhere != "" || o.Moving) {
+		err = &redirect{node: o.Elsewhere, moving: o.Moving}
 	}
 	if err != nil {
 		cancel()
@@ -145,7 +149,10 @@ func (s *signalServer) Proxy(stream grpc.BidiStreamingServer[meshpb.Frame, meshp
 	if open == nil || open.Entry != entry || open.Record == nil || open.Record.Name != open.Room {
 		return status.Error(codes.InvalidArgument, "the first frame must open a session of the calling node")
 	}
-	session, err := s.n.openProxied(open)
+	session, err := s.n.openProxied(stream.Context(), open)
+	if to, ok := errors.AsType[*redirect](err); ok {
+		return stream.Send(&meshpb.Frame{Body: &meshpb.Frame_Opened{Opened: &meshpb.Opened{Elsewhere: to.node, Moving: to.moving}}})
+	}
 	if err != nil {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
@@ -164,7 +171,7 @@ func (s *signalServer) Proxy(stream grpc.BidiStreamingServer[meshpb.Frame, meshp
 }
 
 // openProxied checks the token again: no node is trusted with what a client may do.
-func (n *Node) openProxied(open *meshpb.Open) (signal.Session, error) {
+func (n *Node) openProxied(ctx context.Context, open *meshpb.Open) (signal.Session, error) {
 	claims, err := n.verifier.Verify(open.Token)
 	if err == nil {
 		err = claims.RequireJoin()
@@ -187,11 +194,7 @@ func (n *Node) openProxied(open *meshpb.Open) (signal.Session, error) {
 		return nil, errors.New("the token is for another room")
 	}
 	j.Region, j.RemoteAddr, j.SinglePC = open.Region, open.RemoteAddr, open.SinglePc
-	r, err := n.rooms.get(open.Record)
-	if err != nil {
-		return nil, err
-	}
-	return r.NewSession(j), nil
+	return n.openSession(ctx, j, placement.Assignment{Node: n.self.Name, Record: open.Record}, open.TakeOver)
 }
 
 // streamConn is a client's socket at the far end of a proxy stream.

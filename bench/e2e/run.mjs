@@ -23,6 +23,7 @@ import firefox from "./cases/firefox.mjs";
 import gestures from "./cases/gestures.mjs";
 import joining from "./cases/join.mjs";
 import mesh from "./cases/mesh.mjs";
+import move from "./cases/move.mjs";
 import narrow from "./cases/narrow.mjs";
 import pages, { parting } from "./cases/pages.mjs";
 import rights from "./cases/rights.mjs";
@@ -34,7 +35,7 @@ import words from "./cases/words.mjs";
 const TOTAL_S = 600;
 
 const acts = [
-  { name: "meeting", cases: [...joining, ...mesh, ...talk, ...words, ...watch, ...rights, ...early, ...doors, ...pages, ...gestures, ...parting] },
+  { name: "meeting", cases: [...joining, ...mesh, ...talk, ...words, ...watch, ...move, ...rights, ...early, ...doors, ...pages, ...gestures, ...parting] },
   { name: "again", cases: again },
   { name: "codecs", cases: codecs },
   { name: "secret", cases: secret },

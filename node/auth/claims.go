@@ -34,10 +34,27 @@ type Claims struct {
 	RoomPreset string
 	// SHA256 is the standard base64 of a webhook body's hash.
 	SHA256 string
+	// Session is what a token that this cluster renewed says of the session it belongs to;
+	// nil in the token that a client joins with.
+	Session *Session
 	// NotBefore and Issued may be zero. Expires is never zero in a verified token.
 	NotBefore time.Time
 	Issued    time.Time
 	Expires   time.Time
+}
+
+// Session lets another node go on with a participant whose own node is gone: the
+// client proves by it what was its own.
+type Session struct {
+	// Room and Sid are those of the room instance and of the participant.
+	Room string `json:"room"`
+	Sid  string `json:"sid"`
+	// Version is of the participant's info when the token was signed.
+	Version uint32 `json:"version"`
+	// Joined is when the participant came, in Unix milliseconds.
+	Joined int64 `json:"joined"`
+	// Tracks are the sids it publishes.
+	Tracks []string `json:"tracks,omitempty"`
 }
 
 // Clone returns a copy that shares nothing that is ever changed.

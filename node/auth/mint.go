@@ -88,7 +88,7 @@ func mint(key, secret string, c *Claims, now time.Time, ttl time.Duration) (stri
 		NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 		Name: c.Name, Kind: c.Kind, KindDetails: c.KindDetails, Video: c.Video,
 		RoomConfig: c.RoomConfig, RoomPreset: c.RoomPreset, SHA256: c.SHA256,
-		Metadata: c.Metadata, Attributes: c.Attributes,
+		Metadata: c.Metadata, Attributes: c.Attributes, Session: c.Session,
 	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, p).SignedString([]byte(secret))
 	if err != nil {

@@ -140,6 +140,7 @@ type payload struct {
 	SHA256      string            `json:"sha256,omitempty"`
 	Metadata    string            `json:"metadata,omitempty"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
+	Session     *Session          `json:"mailleSession,omitempty"`
 }
 
 // UnmarshalJSON refuses a name that appears twice in one object: which of two rooms
@@ -175,7 +176,7 @@ func (p *payload) claims() *Claims {
 		Key: p.Issuer, ID: p.ID, Identity: p.Subject, Name: p.Name,
 		Kind: p.Kind, KindDetails: p.KindDetails, Metadata: p.Metadata,
 		Video: p.Video, RoomConfig: p.RoomConfig, RoomPreset: p.RoomPreset,
-		SHA256: p.SHA256, Expires: p.ExpiresAt.Time,
+		SHA256: p.SHA256, Session: p.Session, Expires: p.ExpiresAt.Time,
 	}
 	if p.NotBefore != nil {
 		c.NotBefore = p.NotBefore.Time

@@ -82,6 +82,9 @@ func (r *Room) ask(p *peer) {
 func (r *Room) ownFacts() *linkpb.Roster {
 	out := &linkpb.Roster{Version: r.version}
 	for _, p := range r.local {
+		if p.arriving != nil {
+			continue
+		}
 		if m, err := encodeMember(p.member()); err == nil {
 			out.Members = append(out.Members, m)
 		}
@@ -94,6 +97,10 @@ func (r *Room) ownFacts() *linkpb.Roster {
 func (r *Room) announce(changed []*Participant) {
 	delta := new(linkpb.Roster)
 	for _, p := range changed {
+		if p.arriving != nil {
+			r.arrive(p) // comes back here when it is time
+			continue
+		}
 		p.version++
 		p.info.Version = uint32(p.version)
 		m, err := encodeMember(p.member())
@@ -103,7 +110,9 @@ func (r *Room) announce(changed []*Participant) {
 		}
 		delta.Members = append(delta.Members, m)
 	}
-	r.say(delta)
+	if len(delta.Members) > 0 {
+		r.say(delta)
+	}
 }
 
 // announceGone tells that a local participant left, and why.

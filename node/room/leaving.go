@@ -50,12 +50,31 @@ func (r *Room) remove(p *Participant, reason livekit.DisconnectReason, action li
 	if len(r.local) == 0 {
 		r.emptySince = r.env.Now()
 	}
-	pub, sub := p.pub, p.sub
 	p.work.finish(func() {
-		pub.Close()
-		sub.Close()
+		if reason == livekit.DisconnectReason_MIGRATION {
+			r.linger()
+		}
+		p.closePeers()
 	})
 	r.log.Info("participant left", "identity", p.identity, "sid", p.info.Sid, "reason", reason)
+}
+
+// lingerFor is how long the connections of a client that moved stay open: it may not
+// have heard from its new node yet, and a goodbye would reach it.
+const lingerFor = 5 * time.Second
+
+func (r *Room) linger() {
+	late := time.NewTimer(lingerFor)
+	defer late.Stop()
+	select {
+	case <-late.C:
+	case <-r.done:
+	}
+}
+
+func (p *Participant) closePeers() {
+	p.pub.Close()
+	p.sub.Close()
 }
 
 // leave tells a client that is not in the room to leave, as the first message.
@@ -105,7 +124,10 @@ func (r *Room) expire() {
 	now := r.env.Now()
 	for _, p := range slices.Collect(maps.Values(r.local)) {
 		lost := now.Sub(p.lostAt)
+		r.arrive(p)
 		switch {
+		case p.moving && p.conn == nil && lost > resumeWindow:
+			r.remove(p, livekit.DisconnectReason_MIGRATION, livekit.LeaveRequest_RECONNECT)
 		case p.failing && p.conn == nil && lost > failedWindow:
 			r.remove(p, livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_DISCONNECT)
 		case p.conn == nil && !p.connected && lost > resumeWindow:

@@ -52,6 +52,12 @@ type Participant struct {
 	failing bool
 	// loudUntil ends a speaker update that the client simulates.
 	loudUntil time.Time
+	// arriving is set while the participant moves to this node, moving once it is to go to
+	// another.
+	arriving *arrival
+	moving   bool
+	// vouched are the tracks that its newest token names as its own.
+	vouched []string
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
 	cut cut
 
@@ -123,6 +129,7 @@ func (p *Participant) Current() *auth.Claims {
 	c.Name, c.Metadata = p.info.Name, p.info.Metadata
 	c.Attributes = maps.Clone(p.info.Attributes)
 	delete(c.Attributes, nodeAttribute)
+	c.Session = p.session()
 	return c
 }
 
@@ -154,6 +161,7 @@ func (p *Participant) write(m *livekit.SignalResponse) {
 }
 
 func (p *Participant) refreshToken() {
+	p.vouched = p.session().Tracks
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RefreshToken{RefreshToken: p.room.env.Token(p)}})
 }
 

@@ -29,6 +29,8 @@ type publication struct {
 	// how often more it is told.
 	watched *livekit.SubscribedQualityUpdate
 	repeats int
+	// resumed is true for a track taken over from another node.
+	resumed bool
 	// seen is true once the publisher was told that someone watches.
 	seen    bool
 	counted counted // by the last judgement of its quality
@@ -130,6 +132,9 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	settleInfo(pub.info)
 	r.prepare(p, pub)
 	pub.order, p.publications = p.publications, p.publications+1
+	if pub.resumed {
+		p.expectFurther(pub)
+	}
 	p.published[t.Sid] = pub
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {

@@ -16,6 +16,9 @@ func (s *Session) resume(ctx context.Context, c signal.Conn) error {
 		p = nil
 	}
 	if p == nil {
+		p = s.takeOver(c)
+	}
+	if p == nil {
 		leave(c, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		return nil
 	}
@@ -33,7 +36,7 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 		p.conn.Close(signal.CloseSessionEnded, "resumed on another socket")
 	}
 	p.conn, p.join = c, j
-	p.lostAt, p.failing = r.env.Now(), false
+	p.lostAt, p.failing, p.moving = r.env.Now(), false, false
 	if p.interrupted(cutSilent) {
 		return p
 	}
@@ -83,6 +86,10 @@ func (r *Room) welcomeBack(p *Participant) {
 // synced takes what a resumed client says of its own state. It may have published a
 // track that this node knows nothing of: then the two have parted ways for good.
 func (r *Room) synced(p *Participant, s *livekit.SyncState) {
+	if p.arriving != nil {
+		r.rebuild(p, s)
+		return
+	}
 	for _, t := range s.GetPublishTracks() {
 		if !p.publishes(t.GetTrack().GetSid()) {
 			r.log.Info("resumed with a track unknown here", "identity", p.identity, "track", t.GetTrack().GetSid())

@@ -189,6 +189,10 @@ func (r *Room) loop(ctx context.Context) {
 			r.expire()
 			r.spreadQuiet()
 			r.tellFirstWatchers()
+			for _, p := range r.local {
+				p.freshen()
+				r.noteStreams(p)
+			}
 		case <-digest.C:
 			r.digests()
 			r.countsChanged()

@@ -35,7 +35,7 @@ func (s *Session) Run(ctx context.Context, c signal.Conn) error {
 	if s.join.Reconnect {
 		return s.resume(ctx, c)
 	}
-	p, err := r.newPeers(s.join)
+	p, err := r.newPeers(s.join, false)
 	if err != nil {
 		leave(c, livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT)
 		return err
@@ -43,7 +43,7 @@ func (s *Session) Run(ctx context.Context, c signal.Conn) error {
 	admitted := false
 	if err := r.call(func() { admitted = r.admit(p, c) }); err != nil || !admitted {
 		leave(c, livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT)
-		p.work.finish(func() { p.pub.Close(); p.sub.Close() })
+		p.work.finish(p.closePeers)
 		if err == nil {
 			err = ErrFull
 		}
@@ -66,12 +66,13 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 	}
 }
 
-// newPeers makes the participant and its peer connections, off the loop.
-func (r *Room) newPeers(j *signal.Join) (*Participant, error) {
+// newPeers makes the participant and its peer connections, off the loop; resumed when
+// it comes from another node.
+func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
 	var err error
 	if j.SinglePC {
-		p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Duplex, Name: p.identity})
+		p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Duplex, Name: p.identity, Resumed: resumed})
 		if err != nil {
 			p.work.finish(func() {})
 			return nil, fmt.Errorf("room: connection: %w", err)
@@ -79,11 +80,11 @@ func (r *Room) newPeers(j *signal.Join) (*Participant, error) {
 		p.sub = p.pub
 		return p, nil
 	}
-	if p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Uplink, Name: p.identity}); err != nil {
+	if p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Uplink, Name: p.identity, Resumed: resumed}); err != nil {
 		p.work.finish(func() {})
 		return nil, fmt.Errorf("room: publisher connection: %w", err)
 	}
-	if p.sub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_SUBSCRIBER}, rtc.Options{Role: rtc.Downlink, Name: p.identity}); err != nil {
+	if p.sub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_SUBSCRIBER}, rtc.Options{Role: rtc.Downlink, Name: p.identity, Resumed: resumed}); err != nil {
 		p.work.finish(func() { p.pub.Close() })
 		return nil, fmt.Errorf("room: subscriber connection: %w", err)
 	}

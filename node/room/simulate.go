@@ -35,6 +35,8 @@ func (r *Room) simulate(p *Participant, s *livekit.SimulateScenario) {
 		p.cut = cutSilent
 	case *livekit.SimulateScenario_SpeakerUpdate:
 		r.simulateSpeakers(p, int(v.SpeakerUpdate))
+	case *livekit.SimulateScenario_Migration:
+		r.migrate(p)
 	case *livekit.SimulateScenario_ServerLeave:
 		r.remove(p, livekit.DisconnectReason_SERVER_SHUTDOWN, livekit.LeaveRequest_DISCONNECT)
 	case *livekit.SimulateScenario_NodeFailure:

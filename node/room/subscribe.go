@@ -12,6 +12,7 @@ import (
 // subscription is one track sent to one local participant.
 type subscription struct {
 	publisher string // identity
+	node      string // where the track is published
 	info      *livekit.TrackInfo
 	// codec is the one it is sent in; nil when the client can decode none.
 	codec *livekit.SimulcastCodecInfo
@@ -21,10 +22,17 @@ type subscription struct {
 	counted counted // by the last judgement of its quality
 }
 
+// moved reports whether the track is another one than what is subscribed: its publisher
+// went to another node, from this one or to it. Between two others the relayed track
+// stays.
+func (s *subscription) moved(to, self string) bool {
+	return s.node != to && (s.node == self || to == self)
+}
+
 // reconcile makes a participant's subscriptions what they should be: the roster's
 // tracks it wants and may have.
 func (r *Room) reconcile(p *Participant) {
-	if p.gone {
+	if p.gone || p.arriving != nil && !p.arriving.told {
 		return
 	}
 	want := make(map[relay.TrackID]bool)
@@ -43,6 +51,9 @@ func (r *Room) reconcile(p *Participant) {
 			}
 			sid := relay.TrackID(info.Sid)
 			want[sid] = true
+			if s := p.subs[sid]; s != nil && s.moved(m.Node, r.env.Self()) {
+				r.unsubscribe(p, sid)
+			}
 			if s := p.subs[sid]; s != nil {
 				p.follow(s, info)
 			} else {
@@ -86,7 +97,7 @@ func permits(m *Member, viewer *livekit.ParticipantInfo, sid string) bool {
 
 func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	sid := relay.TrackID(info.Sid)
-	s := &subscription{publisher: m.Info.Identity, info: info}
+	s := &subscription{publisher: m.Info.Identity, node: m.Node, info: info}
 	t, codec := r.decodable(p, m, info)
 	if codec == nil {
 		p.subs[sid] = s

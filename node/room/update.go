@@ -37,17 +37,23 @@ func (r *Room) apply(changes []Change) {
 	r.recordingChanged()
 }
 
-// settle handles one identity that moved: the earlier join ends.
+// settle handles one identity that moved: the earlier join ends, the session that goes
+// on elsewhere is let go.
 func (r *Room) settle(c Change) {
 	if c.New == nil || c.New.Node == r.env.Self() {
 		return
 	}
-	if p := r.local[c.New.Info.Identity]; p != nil {
+	p := r.local[c.New.Info.Identity]
+	switch {
+	case p == nil, c.New.before(p.member()): // the node it comes from still speaks for it
+	case c.New.Info.Sid == p.info.Sid:
+		r.release(p)
+	default:
 		r.remove(p, livekit.DisconnectReason_DUPLICATE_IDENTITY, livekit.LeaveRequest_DISCONNECT)
 	}
 }
 
-// sweep closes relayed tracks that nobody publishes any more.
+// sweep closes relayed tracks that no other node publishes any more.
 func (r *Room) sweep() {
 	live := make(map[relay.TrackID]string)
 	for _, m := range r.roster.Members() {
@@ -56,9 +62,15 @@ func (r *Room) sweep() {
 		}
 	}
 	for sid, rel := range r.relayed {
-		if live[sid] != rel.origin {
+		switch origin := live[sid]; origin {
+		case rel.origin:
+		case "", r.env.Self():
 			delete(r.relayed, sid)
 			rel.close()
+		default:
+			// Its publisher moved: the same track goes on from there.
+			rel.origin = origin
+			r.steer(rel)
 		}
 	}
 }

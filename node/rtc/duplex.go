@@ -88,6 +88,10 @@ func (p *Peer) place(in *checked) {
 		byMid[s.mid] = s
 	}
 	p.reclaim(byMid)
+	if p.down.former.tracks != nil {
+		p.resettle(byMid)
+		return
+	}
 	var free [2]int
 	var refused [2]bool
 	for _, t := range p.pc.GetTransceivers() {

@@ -32,6 +32,7 @@ func receiving(e *Engine, reg *interceptor.Registry) {
 	must(err)
 	t, err := twcc.NewSenderInterceptor(twcc.SendInterval(twccEvery))
 	must(err)
+	reg.Add(labelsFactory{e})
 	reg.Add(r)
 	reg.Add(t)
 	reg.Add(repairsFactory{e})

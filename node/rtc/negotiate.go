@@ -38,7 +38,8 @@ type downlink struct {
 	leaving  map[relay.Kind]int // those whose removal is being negotiated
 	ask      asking             // of a Duplex peer
 	// named are the kinds whose codecs the client has answered, see preferring.
-	named map[relay.Kind]bool
+	named  map[relay.Kind]bool
+	former former // of a client that was on another node
 	// extmaps are the header extensions offered of each kind, see extmaps.
 	extmaps map[relay.Kind]string
 }
@@ -159,9 +160,12 @@ func (p *Peer) Unsubscribe(sid relay.TrackID) {
 // it between two exchanges.
 func (p *Peer) attach(s *Subscriber) {
 	p.mu.Lock()
-	reuse := p.down.idle[s.down.Kind] > 0
+	housed, reuse := s.transceiver != nil, p.down.idle[s.down.Kind] > 0
 	prefer, _ := preferring(s.down.Kind, s.down.Mime, !p.down.named[s.down.Kind])
 	p.mu.Unlock()
+	if housed {
+		return // where it was on another node
+	}
 	t, err := p.section(s, reuse)
 	if err != nil {
 		p.log.Warn("subscription without section", "track", s.down.Sid, "err", err)
@@ -275,6 +279,9 @@ func (p *Peer) offer() error {
 	changes, restart := p.down.changes, p.down.restart
 	p.down.changes, p.down.restart = nil, false
 	p.mu.Unlock()
+	if err := p.resumeSections(); err != nil {
+		return err
+	}
 	for _, c := range changes {
 		c.apply()
 	}

@@ -21,6 +21,8 @@ type Options struct {
 	Role Role
 	// Name is put into the logs of this peer.
 	Name string
+	// Resumed is set for a client that comes from another node; Resume follows.
+	Resumed bool
 }
 
 // Peer is the node's end of one PeerConnection with a client. In the two-connection
@@ -71,7 +73,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		return nil, fmt.Errorf("rtc: new peer: %w", err)
 	}
 	p.pc = pc
-	if o.Role == Downlink {
+	if o.Role == Downlink && !o.Resumed {
 		if err := p.openChannels(); err != nil {
 			_ = pc.Close()
 			return nil, err

@@ -32,7 +32,8 @@ type uplink struct {
 	// early holds streams that pion told of before their section was adopted, by mid: no
 	// more than pion has transceivers, and so than maxOfferSections.
 	early  map[string][]arrival
-	gapped chan struct{} // a reader misses packets
+	gapped chan struct{}    // a reader misses packets
+	labels map[uint32]label // by SSRC, see Label
 }
 
 // upSection is a sending m-line of the client's last offer.

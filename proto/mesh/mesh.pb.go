@@ -1938,17 +1938,19 @@ func (*Frame_Closed) isFrame_Body() {}
 
 // Everything the media node must know to take the participant.
 type Open struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
-	RoomSid       string                 `protobuf:"bytes,2,opt,name=room_sid,json=roomSid,proto3" json:"room_sid,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Entry         string                 `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
-	Token         string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"` // verified again by the media node
-	RemoteAddr    string                 `protobuf:"bytes,6,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
-	Join          []byte                 `protobuf:"bytes,7,opt,name=join,proto3" json:"join,omitempty"` // livekit.JoinRequest as the entry understood it
-	Region        string                 `protobuf:"bytes,8,opt,name=region,proto3" json:"region,omitempty"`
-	SinglePc      bool                   `protobuf:"varint,9,opt,name=single_pc,json=singlePc,proto3" json:"single_pc,omitempty"`
-	Record        *Room                  `protobuf:"bytes,10,opt,name=record,proto3" json:"record,omitempty"` // as placement answered the entry; the media node's own copy may lag
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Room       string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	RoomSid    string                 `protobuf:"bytes,2,opt,name=room_sid,json=roomSid,proto3" json:"room_sid,omitempty"`
+	Epoch      uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Entry      string                 `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	Token      string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"` // verified again by the media node
+	RemoteAddr string                 `protobuf:"bytes,6,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
+	Join       []byte                 `protobuf:"bytes,7,opt,name=join,proto3" json:"join,omitempty"` // livekit.JoinRequest as the entry understood it
+	Region     string                 `protobuf:"bytes,8,opt,name=region,proto3" json:"region,omitempty"`
+	SinglePc   bool                   `protobuf:"varint,9,opt,name=single_pc,json=singlePc,proto3" json:"single_pc,omitempty"`
+	Record     *Room                  `protobuf:"bytes,10,opt,name=record,proto3" json:"record,omitempty"` // as placement answered the entry; the media node's own copy may lag
+	// The node that had the participant who resumes is lost or sent it away.
+	TakeOver      bool `protobuf:"varint,11,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2053,8 +2055,20 @@ func (x *Open) GetRecord() *Room {
 	return nil
 }
 
+func (x *Open) GetTakeOver() bool {
+	if x != nil {
+		return x.TakeOver
+	}
+	return false
+}
+
+// The session runs here; or else the stream ends and the entry node goes on looking.
 type Opened struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node that has the participant who resumes.
+	Elsewhere string `protobuf:"bytes,1,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// The participant who resumes was sent away from here: any other node takes it.
+	Moving        bool `protobuf:"varint,2,opt,name=moving,proto3" json:"moving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2087,6 +2101,20 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
 	return file_mesh_mesh_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Opened) GetElsewhere() string {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return ""
+}
+
+func (x *Opened) GetMoving() bool {
+	if x != nil {
+		return x.Moving
+	}
+	return false
 }
 
 type Closed struct {
@@ -2291,7 +2319,7 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06opened\x18\x02 \x01(\v2\x13.maille.mesh.OpenedH\x00R\x06opened\x12\x1a\n" +
 	"\amessage\x18\x03 \x01(\fH\x00R\amessage\x12-\n" +
 	"\x06closed\x18\x04 \x01(\v2\x13.maille.mesh.ClosedH\x00R\x06closedB\x06\n" +
-	"\x04body\"\x8c\x02\n" +
+	"\x04body\"\xa9\x02\n" +
 	"\x04Open\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x19\n" +
 	"\broom_sid\x18\x02 \x01(\tR\aroomSid\x12\x14\n" +
@@ -2304,8 +2332,11 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06region\x18\b \x01(\tR\x06region\x12\x1b\n" +
 	"\tsingle_pc\x18\t \x01(\bR\bsinglePc\x12)\n" +
 	"\x06record\x18\n" +
-	" \x01(\v2\x11.maille.mesh.RoomR\x06record\"\b\n" +
-	"\x06Opened\"4\n" +
+	" \x01(\v2\x11.maille.mesh.RoomR\x06record\x12\x1b\n" +
+	"\ttake_over\x18\v \x01(\bR\btakeOver\">\n" +
+	"\x06Opened\x12\x1c\n" +
+	"\telsewhere\x18\x01 \x01(\tR\telsewhere\x12\x16\n" +
+	"\x06moving\x18\x02 \x01(\bR\x06moving\"4\n" +
 	"\x06Closed\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason*Q\n" +
