@@ -1,6 +1,9 @@
 package room
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	linkpb "maille/proto/link"
@@ -93,8 +96,8 @@ func (q *verdicts) forget(node string) { delete(q.nodes, node) }
 func (q *verdicts) said(node string, s *linkpb.Qualities) (all, fresh []*livekit.ConnectionQualityInfo) {
 	q.nodes[node] = s
 	told := make(map[string]livekit.ConnectionQuality)
-	for _, of := range q.nodes {
-		for _, v := range of.Qualities {
+	for _, name := range slices.Sorted(maps.Keys(q.nodes)) {
+		for _, v := range q.nodes[name].Qualities {
 			info := &livekit.ConnectionQualityInfo{
 				ParticipantSid: v.ParticipantSid, Quality: livekit.ConnectionQuality(v.Quality), Score: v.Score,
 			}
@@ -112,7 +115,8 @@ func (q *verdicts) said(node string, s *linkpb.Qualities) (all, fresh []*livekit
 // judge looks at the connections of this node's participants and tells peers and clients.
 func (r *Room) judge() {
 	own := &linkpb.Qualities{}
-	for _, p := range r.local {
+	inOrder := slices.SortedFunc(maps.Values(r.local), func(a, b *Participant) int { return cmp.Compare(a.joinedNS, b.joinedNS) })
+	for _, p := range inOrder {
 		if p.hidden() || !p.active() {
 			continue
 		}
