@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/guard"
 	"maille/node/signal"
 	"maille/placement"
 	meshpb "maille/proto/mesh"
@@ -17,6 +19,10 @@ import (
 func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error) {
 	if err := n.checkVoid(j.Claims); err != nil {
 		return nil, err
+	}
+	if !n.joins.Take(j.Room+"\x00"+j.Identity, n.now()) {
+		n.refused.Add(guard.Session)
+		return nil, &signal.Error{Status: http.StatusTooManyRequests, Text: "too many joins of this participant; try again in a few seconds"}
 	}
 	if j.Reconnect {
 		return n.rejoin(ctx, j)
@@ -37,6 +43,16 @@ func (n *Node) Join(ctx context.Context, j *signal.Join) (signal.Session, error)
 		}
 	}
 }
+
+// A participant may join or resume joinRate times a second through this node, and once
+// in a while joinBurst times: each costs two connections here and news for everyone in
+// the room. Clients on a bad line try five times in five seconds.
+const (
+	joinRate  = 1
+	joinBurst = 10
+	// joinsHeld bounds the participants told apart: as many as may have a session.
+	joinsHeld = signal.DefaultMaxSessions
+)
 
 // maxAvoid bounds how many nodes are tried for one join: clients give up after seconds.
 const maxAvoid = 2

@@ -79,6 +79,7 @@ type Node struct {
 	meters    *meters
 	refused   guard.Counts
 	revoked   auth.Revoked
+	joins     guard.Pace
 	webAddr   net.Listener
 	opsAddr   net.Listener
 	unwatch   func()
@@ -103,6 +104,7 @@ func New(o Options) (*Node, error) {
 	n := &Node{
 		cfg: o.Config, opts: o, net: o.Net,
 		verifier: &auth.Verifier{Keys: o.Config.Keys}, known: make(map[string]bool),
+		joins: guard.Pace{Rate: joinRate, Burst: joinBurst, Most: joinsHeld},
 	}
 	n.life, n.cancel = context.WithCancel(context.Background())
 	n.log = slog.New(obs.Calm(o.Log.Handler(), func() bool { return n.life.Err() != nil })).With("node", o.Config.Name)

@@ -23,6 +23,7 @@ const (
 	Message                   // signalling messages: too large, or none at all
 	Backlog                   // requests faster than they can be served, made to wait
 	News                      // changes of a participant faster than others are told, merged
+	Session                   // joins and resumes of a participant beyond their rate
 	Reader                    // clients that left too much unread
 	Token                     // tokens of participants that were removed
 	Fault                     // faults of this node that a request brought to light
@@ -31,7 +32,7 @@ const (
 
 var names = [numReasons]string{
 	"address", "packet", "stream", "candidate", "restart", "description", "connection", "name",
-	"track", "data", "message", "backlog", "news", "reader", "token", "fault",
+	"track", "data", "message", "backlog", "news", "session", "reader", "token", "fault",
 }
 
 func (r Reason) String() string {
