@@ -53,8 +53,10 @@ const (
 	// keepMargin is how much what is sent may exceed the budget before it is lowered: the
 	// budget's owner sees the queue that real excess makes.
 	keepMargin = 1.05
-	// raiseAfter is how long a lowered track stays so.
-	raiseAfter = int64(2 * time.Second)
+	// raiseAfter is how long a lowered track stays so, returnAfter how long one that was
+	// paused.
+	raiseAfter  = int64(2 * time.Second)
+	returnAfter = int64(500 * time.Millisecond)
 )
 
 // steps of a track, from nothing: its lowest layer at the lowest frame rate, at the full
@@ -163,9 +165,12 @@ func (a *Allocator) raise(now int64, budget float64, tracks []Track, i, step int
 	cost := t.cost(step)
 	more := max(cost-t.cost(step-1), 0)
 	fresh := cost > t.costHas() || !t.Has.On
-	margin := keepMargin
+	margin, wait := keepMargin, raiseAfter
 	if fresh {
 		margin = 1 / raiseMargin
+	}
+	if step == slow {
+		wait = returnAfter
 	}
 	switch {
 	case step == slow && t.Keep:
@@ -174,7 +179,7 @@ func (a *Allocator) raise(now int64, budget float64, tracks []Track, i, step int
 			a.short = max(more, math.SmallestNonzeroFloat64)
 		}
 		return
-	case fresh && more > 0 && t.Lowered != 0 && now-t.Lowered < raiseAfter:
+	case fresh && more > 0 && t.Lowered != 0 && now-t.Lowered < wait:
 		return
 	}
 	a.steps[i] = step

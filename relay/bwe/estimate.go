@@ -56,6 +56,7 @@ type proof struct {
 	start        float64 // the first cap; 0 asks for no proof
 	least, most  float64 // bounds of the cap
 	disappointed bool    // there was a decrease
+	late         int     // datagrams that the queue of the last report was told from
 }
 
 const (
@@ -92,6 +93,11 @@ const (
 	// aFlood is a queue that one report is enough to believe in, of a path that reports
 	// rarely.
 	aFlood = 4 * queueLimit
+	// averageOver is the time of a client's average, in seconds.
+	averageOver = 0.5
+	// floodSamples are so many datagrams that all waited: fewer may have met a client that
+	// was busy for a moment.
+	floodSamples = 5
 	// stretch is how far beyond what arrives the cap of a path that needs proof grows by
 	// itself: the next picture is larger than the last.
 	stretch, leap = 1.25, 1.5
@@ -115,12 +121,27 @@ func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 		return
 	}
 	dt := min(float64(now-e.seen), 100e6) / 1e9
+	e.average(now, dt, samples)
 	e.seen = now
-	e.usual += (e.rate.mean() - e.usual) * min(dt, 1)
 	e.fair = max(e.fair*(1-dt/fairFor), e.usual)
 	e.relax(dt)
 	e.lossy = loss > shortLoss
 	e.decide(now, dt)
+}
+
+// average keeps usual.
+func (e *Estimator) average(now int64, dt float64, samples []Sample) {
+	if e.proof.start == 0 {
+		e.usual += (e.rate.mean() - e.usual) * min(dt, 1)
+		return
+	}
+	// Rare reports tell of bursts: what came within the last moment says little.
+	bytes := 0
+	for _, s := range samples {
+		bytes += s.Size
+	}
+	passed := max(float64(now-e.seen)/1e9, 0.01)
+	e.usual += (float64(bytes)/passed - e.usual) * min(passed/averageOver, 1)
 }
 
 // take counts the datagrams, and returns the least delay and the newest departure.
@@ -140,9 +161,11 @@ func (e *Estimator) take(now int64, samples []Sample) (least, newest int64, ok b
 		// These reports tell of a long time: its second half is what counts.
 		e.base.add(now, least)
 		least = none
+		e.proof.late = 0
 		for _, s := range samples {
 			if s.Sent >= oldest+(newest-oldest)/2 {
 				least = min(least, s.Arrived-s.Sent)
+				e.proof.late++
 			}
 		}
 	}
@@ -206,7 +229,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 	switch {
 	case e.queue <= limit:
 		e.over = 0
-	case e.proof.start > 0 && e.queue > aFlood:
+	case e.queue > aFlood && e.proof.late >= floodSamples:
 		e.over += overReports
 	default:
 		e.over++
@@ -273,7 +296,7 @@ func (e *Estimator) raise(now int64, dt float64) {
 // too much that is half as much again of the newest, so that a good path is used soon.
 func (e *Estimator) follow() {
 	if !e.proof.disappointed {
-		e.prove(leap * e.rate.mean())
+		e.prove(leap * e.usual)
 		return
 	}
 	e.prove(stretch * e.usual)

@@ -7,13 +7,14 @@ import (
 )
 
 const (
-	// ProbeFor is how long a probe is sent: a few round trips of the nearest client, and
-	// short enough that a wrong guess of twice the path leaves a queue no longer than it.
-	ProbeFor = 100 * time.Millisecond
+	// ProbeFor is how long a probe is sent: longer than a short buffer takes in, and
+	// short enough that a wrong guess leaves half of it queued.
+	ProbeFor = 150 * time.Millisecond
 	// probeAbove the rate that is wanted, for what follows varies.
 	probeAbove = 1.1
 	// probeMost is the largest step, in caps.
-	probeMost = 2
+	probeMost  = 1.5
+	probeUsual = 1.75 // of what arrives, before the path's limit was ever met
 	// probeWithin is when a probe without reports is given up.
 	probeWithin = int64(time.Second)
 	// A probe passed if it arrived at probePace of its own pace, and left no queue.
@@ -79,6 +80,9 @@ func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
 		return 0, false
 	}
 	rate = min(probeAbove*want, probeMost*e.cap, e.proof.most)
+	if !e.proof.disappointed { // the cap is little more than a hope
+		rate = min(rate, max(probeUsual*e.usual, probeMost*e.proof.start, probeMost*p.proven))
+	}
 	if now < p.burnt.until {
 		rate = min(rate, burntShare*p.burnt.rate)
 	}

@@ -25,7 +25,7 @@ const (
 	deafAfter = int64(1500 * time.Millisecond)
 	deafShare = 0.7
 	// restAfter without any packet, queues have drained.
-	restAfter = int64(time.Second)
+	restAfter = int64(400 * time.Millisecond)
 )
 
 // Sender estimates what the path to one client carries, from its transport-wide
@@ -122,6 +122,7 @@ func (s *Sender) Budget(now int64) float64 {
 func (s *Sender) Tick(now int64, sent uint64) {
 	quiet := sent == s.sent
 	s.sent = sent
+	s.judge(now)
 	switch {
 	case s.heard == 0:
 	case quiet && now-s.heard > restAfter:
