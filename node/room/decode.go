@@ -10,25 +10,63 @@ import (
 	"maille/relay/track"
 )
 
-// decodable chooses the codec that a participant gets a track in: the first, or the next
-// that its client has not refused. codec is nil when there is none; the track is nil when
-// it has ended already.
+// decodable chooses the codec that a participant gets a track in. codec is nil when there
+// is none; the track is nil when it has ended already.
 func (r *Room) decodable(p *Participant, m *Member, info *livekit.TrackInfo) (t *track.Track, codec *livekit.SimulcastCodecInfo) {
-	id := relay.TrackID(info.Sid)
+	id, codec := p.codecFor(m, info)
+	switch {
+	case codec == nil:
+		return nil, nil
+	case m.Node == r.env.Self():
+		return r.Origin(id), codec
+	}
+	return r.hold(m, info, id).track, codec
+}
+
+// codecFor names the relay track of the first codec that the client has not refused and
+// can make good use of.
+func (p *Participant) codecFor(m *Member, info *livekit.TrackInfo) (id relay.TrackID, codec *livekit.SimulcastCodecInfo) {
 	for i, c := range info.Codecs {
+		at := relay.TrackID(info.Sid)
 		if i > 0 {
-			id = codecID(info.Sid, c.MimeType)
+			at = codecID(info.Sid, c.MimeType)
 		}
-		facts := m.Tracks[string(id)]
+		facts := m.Tracks[string(at)]
 		if facts == nil || p.refused[strings.ToLower(facts.Mime)] {
 			continue
 		}
-		if m.Node == r.env.Self() {
-			return r.Origin(id), c
+		if !p.blindTo(c) {
+			return at, c
 		}
-		return r.hold(m, info, id).track, c
+		if codec == nil {
+			id, codec = at, c
+		}
 	}
-	return nil, nil
+	return id, codec
+}
+
+// blindTo reports whether the client can decode only the lowest layer of a codec: AV1
+// tells its layers by dependency descriptor, which the WebRTC library of browsers and
+// most SDKs offers to receive in no section of a single connection.
+func (p *Participant) blindTo(c *livekit.SimulcastCodecInfo) bool {
+	return strings.EqualFold(c.GetMimeType(), "video/AV1") && len(c.Layers) > 1 &&
+		p.join.SinglePC && p.join.Client.GetSdk() != livekit.ClientInfo_GO
+}
+
+// layersFor is the highest layers to send to a participant of a track in a codec; set is
+// what it asked for, nil for nothing yet.
+func (p *Participant) layersFor(info *livekit.TrackInfo, codec *livekit.SimulcastCodecInfo, set *livekit.UpdateTrackSettings) (spatial, temporal uint8) {
+	spatial, temporal = relay.MaxSpatial-1, relay.MaxTemporal-1
+	switch {
+	case set != nil:
+		spatial, temporal = spatialFor(info, codec.GetLayers(), set), temporalFor(set.Fps)
+	case p.join.AdaptiveStream:
+		spatial = 0
+	}
+	if p.blindTo(codec) {
+		spatial = 0
+	}
+	return spatial, temporal
 }
 
 // refused follows a client that does not take the codec it was offered: it gets the

@@ -111,16 +111,11 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	settings := p.settings[info.Sid]
 	down := rtc.Down{
 		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
-		Refused:    func() { r.post(func() { r.refused(p, sid, s) }) },
-		MaxSpatial: relay.MaxSpatial - 1, MaxTemporal: relay.MaxTemporal - 1,
-		Class: r.classOf(m.Info.Identity, info), Keep: !p.mayHold(),
+		Refused: func() { r.post(func() { r.refused(p, sid, s) }) },
+		Paused:  settings.GetDisabled(),
+		Class:   r.classOf(m.Info.Identity, info), Keep: !p.mayHold(),
 	}
-	if settings == nil && p.join.AdaptiveStream {
-		down.MaxSpatial = 0
-	}
-	if settings != nil {
-		down.MaxSpatial, down.MaxTemporal, down.Paused = spatialFor(info, codec.Layers, settings), temporalFor(settings.Fps), settings.Disabled
-	}
+	down.MaxSpatial, down.MaxTemporal = p.layersFor(info, codec, settings)
 	if down.Kind == relay.Audio {
 		down.MaxSpatial, down.MaxTemporal = 0, audio.Loud
 		if p.hearsAll() {
@@ -174,7 +169,7 @@ func (p *Participant) applySettings(sid string) {
 	if set == nil || s == nil || s.sub == nil {
 		return
 	}
-	spatial, temporal := spatialFor(s.info, s.codec.GetLayers(), set), temporalFor(set.Fps)
+	spatial, temporal := p.layersFor(s.info, s.codec, set)
 	sub, video := s.sub, s.info.Type == livekit.TrackType_VIDEO
 	p.work.do(func() {
 		sub.Pause(set.Disabled)

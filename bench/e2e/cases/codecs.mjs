@@ -29,8 +29,11 @@ async function layers(viewer, key, heights, seconds) {
   }
 }
 
-/** from publishes with a codec; both viewers see the colour, then one switches layers. */
-async function shown(ctx, { from, codec, rgb, heights, options = {}, mode, seconds = 15 }) {
+/**
+ * from publishes with a codec; both viewers see the colour, then each switches layers.
+ * Chromium makes two spatial layers of 640 by 360, whatever it is asked for.
+ */
+async function shown(ctx, { from, codec, single = codec, rgb, heights, options = {}, mode, seconds = 15 }) {
   const publisher = ctx.people[from];
   const viewers = Object.values(ctx.people).filter((p) => p !== publisher);
   const able = await publisher.do(5, (_c, mime) => RTCRtpSender.getCapabilities("video").codecs.some((c) => c.mimeType.toLowerCase() === mime), `video/${codec}`);
@@ -43,13 +46,15 @@ async function shown(ctx, { from, codec, rgb, heights, options = {}, mode, secon
       await until(`${p.name} sees the colour of ${from} by ${codec}`, seconds, async () => {
         const row = (await p.received())[key];
         const got = await p.ask(5, "colour", from);
-        return (near(got, rgb) && row?.codec?.toLowerCase() === `video/${codec}`) || { want: rgb, got, row, sent: await publisher.ask(5, "sent") };
+        const want = p.v0 ? codec : single;
+        return (near(got, rgb) && row?.codec?.toLowerCase() === `video/${want}`) || { want: rgb, got, row, sent: await publisher.ask(5, "sent") };
       });
     }
     ctx.report.figure(`${codec} from ${from}: publish to picture at all`, `${Date.now() - t0} ms`);
     const sent = (await publisher.ask(5, "sent")).filter((s) => s.kind === "video");
     if (mode) assert(sent.some((s) => s.scalabilityMode === mode), `${from} sends ${JSON.stringify(sent)}, not ${mode}`);
-    if (heights) for (const p of viewers) await layers(p, `${from}/camera`, heights, seconds);
+    // Two encodings of a still picture are more than a sender's first estimate of its path allows.
+    if (heights) for (const p of viewers.filter((p) => p.v0 || single === codec)) await layers(p, `${from}/camera`, heights, seconds);
   } finally {
     await publisher.ask(8, "unpaint");
   }
@@ -58,7 +63,10 @@ async function shown(ctx, { from, codec, rgb, heights, options = {}, mode, secon
   }
 }
 
-/** Sound with redundancy, from both kinds of connection to both. */
+/**
+ * Sound with redundancy, from both kinds of connection to both. Chromium's statistics
+ * name the codec within, so it is what was published that tells.
+ */
 async function red(ctx) {
   const { pat, lea, max } = ctx.people;
   for (const [from, viewers] of [[pat, [lea, max]], [lea, [pat, max]]]) {
@@ -66,7 +74,8 @@ async function red(ctx) {
     for (const p of viewers) {
       await until(`${p.name} hears ${from.name} by audio/red`, 10, async () => {
         const row = (await p.received())[`${from.name}/microphone`];
-        return (row?.codec === "audio/red" && row.energy > 0 && row.samples > 24_000) || { row, sent: await from.ask(5, "sent") };
+        const mime = await p.do(5, (c, who) => c.room.remoteParticipants.get(who).getTrackPublication("microphone")?.mimeType, from.name);
+        return (mime === "audio/red" && row?.energy > 0 && row.samples > 24_000) || { mime, row, sent: await from.ask(5, "sent") };
       });
     }
     await from.do(8, (c) => c.room.localParticipant.unpublishTrack(c.room.localParticipant.getTrackPublication("microphone").track).then(() => {}));
@@ -77,7 +86,8 @@ export default [
   { name: "three join", seconds: 40, run: join, vital: true },
   { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
   { name: "VP9 SVC, two peer connections", seconds: 60, run: (ctx) => shown(ctx, { from: "lea", codec: "vp9", rgb: [30, 200, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
-  { name: "AV1 SVC", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", rgb: [40, 40, 230], heights: [180, 360], mode: "L2T3_KEY", seconds: 20 }) },
+  // Over one connection browsers offer to receive no dependency descriptor, and cannot tell AV1's layers apart.
+  { name: "AV1 SVC, and its backup for one peer connection", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", single: "vp8", rgb: [40, 40, 230], heights: [180, 360], mode: "L2T3_KEY", seconds: 20 }) },
   { name: "H264", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "h264", rgb: [230, 220, 30], heights: [180, 360] }) },
   { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
   { name: "audio with redundancy", seconds: 40, run: red },
