@@ -94,49 +94,91 @@ func (c *chain) got(seq, prev uint16, hasPrev bool, now int64) (duplicate, gappe
 	}
 	c.received++
 	*c.at(seq) = seenPacket{seq: seq, state: seenReceived}
-	known := c.newest
 	if ahead > 0 {
 		c.newest = seq
 	}
+	gapped = c.follows(prev, hasPrev, now)
+	if i := c.covering(seq); i >= 0 && c.gaps[i].to == seq {
+		c.shrink(i, now)
+	}
+	return false, gapped
+}
+
+// follows notes what a packet says was sent before it; gapped tells that a new gap waits.
+func (c *chain) follows(prev uint16, hasPrev bool, now int64) (gapped bool) {
 	if !hasPrev || c.state(prev) != seenNothing {
-		return false, false
+		return false
 	}
 	behind := int16(c.newest - prev)
 	if behind <= 0 || behind >= chainWindow {
-		return false, false
-	}
-	g := gap{from: prev, to: prev, noticed: now, due: now + c.hold}
-	if run := int16(prev - known); run > 0 && run <= maxRun {
-		g.from = known + 1
+		return false
 	}
 	*c.at(prev) = seenPacket{seq: prev, state: seenMissing}
+	if c.covering(prev) >= 0 {
+		return false // it is being asked for with a later one
+	}
 	if len(c.gaps) >= maxGaps {
 		c.giveUp(0)
 	}
-	c.gaps = append(c.gaps, g)
-	return false, true
+	c.gaps = append(c.gaps, gap{from: c.unknownBefore(prev), to: prev, noticed: now, due: now + c.hold})
+	return true
 }
 
-// filled closes the gap that waited for seq, and learns how late packets may be.
-func (c *chain) filled(seq uint16, now int64) {
+// covering is the gap that seq lies in, -1 for none.
+func (c *chain) covering(seq uint16) int {
 	for i := range c.gaps {
-		g := &c.gaps[i]
-		if g.to != seq {
-			continue
+		if g := &c.gaps[i]; seq-g.from <= g.to-g.from {
+			return i
 		}
-		if g.asks == 0 {
-			c.late++
-			c.hold = min(max(c.hold, (now-g.noticed)*3/2), holdMax)
-		} else {
-			c.repaired++
-			c.hold = max(c.hold-c.hold/64, holdMin)
+	}
+	return -1
+}
+
+// unknownBefore is the first of the numbers right before seq of which nothing is known; seq
+// itself if there are none, or so many that they were hardly sent.
+func (c *chain) unknownBefore(seq uint16) uint16 {
+	for n := uint16(1); n <= maxRun; n++ {
+		if c.state(seq-n) != seenNothing {
+			return seq - n + 1
 		}
-		c.remove(i)
+	}
+	return seq
+}
+
+// filled notes that a missing packet came, and learns how late packets may be.
+func (c *chain) filled(seq uint16, now int64) {
+	i := c.covering(seq)
+	if i < 0 {
+		c.repaired++ // given up before, and yet it came
+		c.revived++
+		c.lost--
 		return
 	}
-	c.repaired++ // given up before, and yet it came
-	c.revived++
-	c.lost--
+	g := &c.gaps[i]
+	if g.asks == 0 {
+		c.late++
+		c.hold = min(max(c.hold, (now-g.noticed)*3/2), holdMax)
+	} else {
+		c.repaired++
+		c.hold = max(c.hold-c.hold/64, holdMin)
+	}
+}
+
+// shrink ends a gap at the last packet that is known to be missing in it, or closes it when
+// there is none. What was asked for together comes together: the rest of an answer that
+// is here is lost, and due to be asked for soon.
+func (c *chain) shrink(i int, now int64) {
+	g := &c.gaps[i]
+	for c.state(g.to) != seenMissing {
+		if g.to == g.from {
+			c.remove(i)
+			return
+		}
+		g.to--
+	}
+	if g.asks > 0 && g.asks < maxAsks {
+		g.due = min(g.due, now+holdMax)
+	}
 }
 
 func (c *chain) remove(i int) {
@@ -146,7 +188,14 @@ func (c *chain) remove(i int) {
 
 // giveUp counts a gap as lost; it stays marked, so that a late arrival is told apart.
 func (c *chain) giveUp(i int) {
-	c.lost++
+	for seq := c.gaps[i].from; ; seq++ {
+		if c.state(seq) == seenMissing {
+			c.lost++
+		}
+		if seq == c.gaps[i].to {
+			break
+		}
+	}
 	c.remove(i)
 }
 

@@ -37,7 +37,7 @@ func TestChainTellsLossFromWhatWasNotSent(t *testing.T) {
 	}
 	c.got(1, 65535, true, next-1) // repaired; names one more
 	asked, _ = collect(&c, next+holdMax, rtt)
-	if !slices.Equal(asked, []uint16{65535}) {
+	if !slices.Equal(asked, []uint16{65534, 65535}) {
 		t.Fatalf("then asked for %v", asked)
 	}
 	c.got(65535, 65533, true, next+holdMax+1)
@@ -46,6 +46,28 @@ func TestChainTellsLossFromWhatWasNotSent(t *testing.T) {
 	}
 	if c.received != 5 || c.repaired != 2 || c.lost != 0 {
 		t.Errorf("received %d repaired %d lost %d", c.received, c.repaired, c.lost)
+	}
+}
+
+// A run of losses is asked for at once, whatever order the packets after it come in: a
+// round trip for each would be too late for all but the first.
+func TestChainAsksForARunAtOnce(t *testing.T) {
+	var c chain
+	const rtt = int64(100 * ms)
+	c.got(1, 0, false, 0)
+	c.got(9, 8, true, 1) // overtook 8; 2 to 7 are lost
+	c.got(8, 7, true, 2)
+	asked, _ := collect(&c, holdMax+2, rtt)
+	if !slices.Equal(asked, []uint16{2, 3, 4, 5, 6, 7}) {
+		t.Fatalf("asked for %v", asked)
+	}
+	for seq := uint16(7); seq > 1; seq-- {
+		if _, gapped := c.got(seq, seq-1, true, rtt); gapped {
+			t.Fatalf("the answer %d opened a gap", seq)
+		}
+	}
+	if asked, next := collect(&c, int64(time.Minute), rtt); len(asked) != 0 || next != never {
+		t.Errorf("then asked for %v", asked)
 	}
 }
 
