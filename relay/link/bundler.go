@@ -117,7 +117,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 			break
 		}
 	}
-	if b.double.first(now) {
+	if b.double.first(now, bundle.Frames() > 0) {
 		b.echo(&bundle, now)
 	}
 	if free != nil {
@@ -128,11 +128,11 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		return idleWait, false
 	}
 	b.echo(&bundle, now)
-	b.double.fresh = 0
+	b.double.count++
 	switch {
 	case s.small.Load():
 		bundle.Pad(aloneSize)
-	case bundle.Left() <= padWithin && b.follows():
+	case bundle.Left() <= padWithin && s.sent.loss() < padBelow && b.follows():
 		bundle.Pad(target.fitting(wire.MaxDatagram))
 	}
 	b.launch(&bundle, target, now)
@@ -140,8 +140,11 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 }
 
 // padWithin is what may be wasted to make a packet full, when another follows at once: 2 %
-// of it.
-const padWithin = 24
+// of it. Where more than padBelow is lost, repairs need the bytes.
+const (
+	padWithin = 24
+	padBelow  = 0.02
+)
 
 // follows tells that more is to leave at once.
 func (b *bundler) follows() bool { return b.held.p != nil || b.tailP != nil || b.s.queue.waiting() }
@@ -243,7 +246,7 @@ func (b *bundler) add(bundle *wire.Bundle, e entry) bool {
 			return false
 		}
 		if !e.repair && e.out.track.Kind() == relay.Audio {
-			b.double.keep(e, f.Prev, f.HasPrev)
+			b.double.keep(e, f.Prev, f.HasPrev, b.now)
 			b.gather.took(b.now)
 		}
 		e.out.count(e)

@@ -9,74 +9,90 @@ import (
 const (
 	// Audio is sent twice while more than doubleAbove of the datagrams are lost, until
 	// fewer than doubleBelow are: a repair comes a round trip late, a copy does not, and
-	// 80 bytes in a datagram that leaves anyway cost next to nothing.
+	// 80 bytes in a datagram that leaves anyway cost next to nothing. Above tripleAbove it
+	// is sent three times.
 	doubleAbove = 0.02
 	doubleBelow = 0.012
-	// maxEchoes bounds the copies that wait for the next datagram, echoAge how long.
-	maxEchoes = 64
-	echoAge   = int64(60 * time.Millisecond)
-	// echoWait is how long a copy waits for a datagram with room, such as the next with
-	// audio, before it takes the place of a full packet of video.
+	tripleAbove = 0.1
+	// Losses come in runs: a copy leaves echoApart datagrams later at least, but waits no
+	// longer for them than echoPatience.
+	echoApart    = 8
+	echoPatience = int64(40 * time.Millisecond)
+	// maxEchoes bounds the copies that wait for a datagram, echoAge how long.
+	maxEchoes = 128
+	echoAge   = int64(80 * time.Millisecond)
+	// echoWait is how long a copy that may leave waits for a datagram with room, such as the
+	// next with audio, before it takes the place of a full packet of video.
 	echoWait = int64(10 * time.Millisecond)
-	// Repairs are sent twice above doubleAbove too, up to twiceBelow, where they would take
-	// more from what is new than they save.
-	twiceBelow = 0.1
 )
 
-// repairsTwice tells whether a repair goes twice: there is hardly time for a second
-// request, but where the path is full, two make it fuller.
-func (s *Session) repairsTwice() bool {
-	loss := s.sent.loss()
-	return loss > doubleAbove && loss < twiceBelow && s.sent.rateCap() == 0
-}
-
-// doubler keeps audio that left in one bundle to leave again in the next.
+// doubler keeps audio that left in one bundle to leave again in a later one.
 type doubler struct {
-	on      bool
+	copies  uint8 // of each packet, beside itself
 	waiting fifo
-	fresh   int // those at the end that are in the bundle being built
+	count   uint32 // datagrams
 }
 
-// judge switches doubling by the loss of late.
+// judge decides on the copies by the loss of late.
 func (d *doubler) judge(loss float64) {
-	if loss > doubleAbove {
-		d.on = true
-	} else if loss < doubleBelow {
-		d.on = false
+	switch {
+	case loss > tripleAbove:
+		d.copies = 2
+	case loss > doubleAbove:
+		d.copies = 1
+	case loss < doubleBelow:
+		d.copies = 0
 	}
 }
 
 // keep notes audio that was just put into a bundle.
-func (d *doubler) keep(e entry, prev uint16, hasPrev bool) {
-	if !d.on {
+func (d *doubler) keep(e entry, prev uint16, hasPrev bool, now int64) {
+	if d.copies == 0 {
 		return
 	}
 	e.p.Retain()
 	e.repair, e.prev, e.hasPrev = true, prev, hasPrev
-	d.fresh++
+	e.copies = d.copies
+	d.push(e, now)
+}
+
+func (d *doubler) push(e entry, now int64) {
+	e.at, e.nth = now, d.count
 	if gone := d.waiting.pushOver(e, maxEchoes); gone.p != nil {
 		gone.p.Release()
 	}
 }
 
-// next returns a copy that waits since an earlier bundle; p is nil when there is none.
+// ripe tells since when the oldest copy may leave, false if it may not.
+func (d *doubler) ripe(now int64) (since int64, ok bool) {
+	if d.waiting.len() == 0 {
+		return 0, false
+	}
+	e := d.waiting.first()
+	return e.at, d.count-e.nth >= echoApart || now-e.at >= echoPatience
+}
+
+// next returns a copy that may leave; p is nil when there is none.
 func (d *doubler) next(now int64) entry {
-	for d.waiting.len() > d.fresh {
+	for {
+		if _, ok := d.ripe(now); !ok {
+			return entry{}
+		}
 		e := d.waiting.pop()
 		if now-e.at <= echoAge {
 			return e
 		}
 		e.p.Release()
 	}
-	return entry{}
 }
 
 // back returns a copy that did not fit.
 func (d *doubler) back(e entry) { d.waiting.pushFront(e) }
 
 // first tells whether copies go before video in the bundle being built.
-func (d *doubler) first(now int64) bool {
-	return d.waiting.len() > d.fresh && (d.fresh > 0 || now-d.waiting.first().at > echoWait)
+func (d *doubler) first(now int64, withAudio bool) bool {
+	since, ok := d.ripe(now)
+	return ok && (withAudio || now-since > echoWait)
 }
 
 // echo adds to a bundle what left in those before it, as far as it fits.
@@ -86,9 +102,20 @@ func (b *bundler) echo(bundle *wire.Bundle, now int64) {
 		if e.p == nil {
 			return
 		}
+		again := e.copies > 1
+		if again {
+			e.p.Retain()
+		}
 		if !b.add(bundle, e) {
+			if again {
+				e.p.Release()
+			}
 			b.double.back(e)
 			return
+		}
+		if again {
+			e.copies--
+			b.double.push(e, now)
 		}
 		b.s.counters.doubled.Add(1)
 	}

@@ -47,7 +47,7 @@ func (s *Session) sendFeedback(now int64) (next int64) {
 	} else {
 		next = at
 	}
-	return min(next, s.sendAsks(now), s.sendCopies(now))
+	return min(next, s.sendAsks(now), s.sendCopies(now), s.sendSeconds(now))
 }
 
 // sendCopies repeats the requests whose time has come.

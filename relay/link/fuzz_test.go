@@ -72,6 +72,7 @@ func FuzzControl(f *testing.F) {
 		s.outs.end()
 		s.ins.end(ErrClosed)
 		s.queue.release()
+		s.seconds.release()
 		for _, tr := range tracks {
 			tr.Close()
 		}
@@ -119,6 +120,7 @@ func FuzzReceive(f *testing.F) {
 		s.outs.end()
 		s.ins.end(ErrClosed)
 		s.queue.release()
+		s.seconds.release()
 		s.joiner.Reset()
 		origin.Close()
 		here.Close()

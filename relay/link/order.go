@@ -41,7 +41,17 @@ func (o *outStream) bind(e entry, l *lane, now int64) {
 // awaits tells whether a packet before seq is missing that may only be late.
 func (c *chain) awaits(seq uint16) bool {
 	for i := range c.gaps {
-		if g := &c.gaps[i]; g.asks == 0 && int16(seq-g.to) > 0 {
+		if g := &c.gaps[i]; g.asks == 0 && (int16(seq-g.to) > 0 || c.lacks(g.from, seq)) {
+			return true
+		}
+	}
+	return false
+}
+
+// lacks tells whether a packet from from on and before seq is known to be missing.
+func (c *chain) lacks(from, seq uint16) bool {
+	for ; int16(seq-from) > 0; from++ {
+		if c.state(from) == seenMissing {
 			return true
 		}
 	}

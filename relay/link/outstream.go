@@ -142,7 +142,7 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 	if !o.s.spend(bits.OnesCount32(mask)) {
 		return
 	}
-	now, twice := relay.Now(), o.s.repairsTwice()
+	now, twice := relay.Now(), o.s.repairsTwice(o.track.Kind())
 	for ; mask != 0; mask &= mask - 1 {
 		seq := from + uint16(bits.TrailingZeros32(mask))
 		o.mu.Lock()
@@ -155,9 +155,9 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 			continue
 		}
 		if p := o.track.Lookup(encoding, seq); p != nil {
-			o.again(p)
-			if twice {
-				o.again(p)
+			e := o.again(p)
+			if twice && o.s.seconds.put(e) {
+				o.s.wake()
 			}
 			p.Release()
 		} else {
@@ -167,13 +167,18 @@ func (o *outStream) repair(encoding uint8, from uint16, mask uint32) {
 }
 
 // again queues a packet that was sent before.
-func (o *outStream) again(p *relay.Packet) {
+func (o *outStream) again(p *relay.Packet) entry {
 	e := entry{p: p, out: o, at: relay.Now(), repair: true}
 	o.mu.Lock()
 	if h := o.history[p.Encoding]; h != nil {
 		e.prev, e.hasPrev = h.before(p.Seq)
 	}
 	o.mu.Unlock()
+	o.requeue(e)
+	return e
+}
+
+func (o *outStream) requeue(e entry) {
 	o.repairs.Add(1)
 	o.s.counters.answered.Add(1)
 	o.s.queue.push(e)

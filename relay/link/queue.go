@@ -30,6 +30,9 @@ type entry struct {
 	// prev and hasPrev are what was sent before a repaired packet the first time.
 	prev    uint16
 	hasPrev bool
+	// Of a copy of audio: the datagram after which it waits, and how often it is to go.
+	nth    uint32
+	copies uint8
 }
 
 // queue is what waits to be sent to one peer. Audio leaves first, then repairs, then

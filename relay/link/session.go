@@ -59,6 +59,7 @@ type Session struct {
 	nudge     chan struct{} // wakes the upkeep before its timer
 	counters  counters
 	budget    budget
+	seconds   seconds
 	refusals  reasons
 
 	// Touched by the upkeep only.
@@ -137,6 +138,7 @@ func (s *Session) run() {
 	s.ins.end(err)
 	s.outs.end()
 	s.queue.release()
+	s.seconds.release()
 	s.joiner.Lock()
 	s.joiner.Reset()
 	s.joiner.Unlock()

@@ -50,10 +50,10 @@ func TestRepairsGoTwiceOnlyWhereThatHelps(t *testing.T) {
 	for _, c := range []struct {
 		loss, cap float64
 		want      bool
-	}{{.01, 0, false}, {.05, 0, true}, {.05, 1e6, false}, {.2, 0, false}} {
+	}{{.001, 0, false}, {.01, 0, true}, {.05, 0, true}, {.05, 1e6, false}, {.2, 0, false}} {
 		s.sent.lost.Store(math.Float64bits(c.loss))
 		s.sent.cap.Store(math.Float64bits(c.cap))
-		if got := s.repairsTwice(); got != c.want {
+		if got := s.repairsTwice(relay.Video); got != c.want {
 			t.Errorf("loss %v cap %v: %v", c.loss, c.cap, got)
 		}
 	}
