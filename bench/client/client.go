@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,11 @@ type Options struct {
 	// Single joins with one connection for both directions, as browsers do by default
 	// (/rtc/v1). LateOffer keeps the first offer out of the join request, as Firefox does.
 	Single, LateOffer bool
+	// After is a client whose session this one goes on with, by a node of its own choice;
+	// see Again.
+	After *Client
+	// SDK is what the client says it is; Go if unset.
+	SDK livekit.ClientInfo_SDK
 	// OnSignal sees every message of the server, from the reading goroutine.
 	OnSignal func(*livekit.SignalResponse)
 }
@@ -78,6 +84,8 @@ type Client struct {
 	earlyPub     []webrtc.ICECandidateInit
 	earlySub     []webrtc.ICECandidateInit
 	quality      map[string]*livekit.SubscribedQualityUpdate
+	announced    map[string]*livekit.TrackInfo // by cid
+	token        string                        // the newest
 	mids         map[string]string // of the newest answer
 	changed      chan struct{}     // closed and replaced on every change
 	err          error
@@ -91,12 +99,13 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		participants: make(map[string]*livekit.ParticipantInfo), speakers: make(map[string]*livekit.SpeakerInfo),
 		published: make(map[string]chan *livekit.TrackInfo), received: make(map[string]*Received),
 		channels: make(map[string]*webrtc.DataChannel), quality: make(map[string]*livekit.SubscribedQualityUpdate),
+		announced: make(map[string]*livekit.TrackInfo),
 		changed: make(chan struct{}), nego: negotiation{turn: make(chan struct{}, 1)},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	err := c.peers()
 	if err == nil {
-		err = c.dial(ctx, false)
+		err = c.dial(ctx, o.After != nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Drop())
@@ -152,7 +161,7 @@ func (c *Client) dial(ctx context.Context, resume bool) error {
 // joinQuery writes the settings of /rtc.
 func (c *Client) joinQuery(q url.Values, resume bool) {
 	q.Set("protocol", "17")
-	q.Set("sdk", "go")
+	q.Set("sdk", strings.ToLower(c.sdk().String()))
 	q.Set("version", "0.0.1")
 	q.Set("auto_subscribe", "1")
 	if c.opts.NoAutoSubscribe {
@@ -160,7 +169,7 @@ func (c *Client) joinQuery(q url.Values, resume bool) {
 	}
 	if resume {
 		q.Set("reconnect", "1")
-		q.Set("sid", c.Join().Participant.Sid)
+		q.Set("sid", c.sid())
 	}
 }
 

@@ -129,6 +129,11 @@ func (p *Published) add(ctx context.Context, req *livekit.AddTrackRequest, first
 	case <-ctx.Done():
 		return fmt.Errorf("client: add track: %w", ctx.Err())
 	}
+	return p.attach(ctx, first)
+}
+
+// attach sends the track in a section of its own.
+func (p *Published) attach(ctx context.Context, first webrtc.TrackLocal) error {
 	// Not AddTrack, which would send in a section that is there to receive.
 	section, err := p.c.pub.AddTransceiverFromTrack(first, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	if err != nil {

@@ -44,11 +44,11 @@ func (n *negotiation) unlock() { <-n.turn }
 // later.
 func (c *Client) joinRequest(q url.Values, resume bool) error {
 	req := &livekit.JoinRequest{
-		ClientInfo:         &livekit.ClientInfo{Sdk: livekit.ClientInfo_GO, Version: "0.0.1", Protocol: 17},
+		ClientInfo:         &livekit.ClientInfo{Sdk: c.sdk(), Version: "0.0.1", Protocol: 17},
 		ConnectionSettings: &livekit.ConnectionSettings{AutoSubscribe: !c.opts.NoAutoSubscribe},
 	}
 	if resume {
-		req.Reconnect, req.ParticipantSid = true, c.Join().Participant.Sid
+		req.Reconnect, req.ParticipantSid = true, c.sid()
 	} else if !c.opts.LateOffer {
 		o, err := c.pub.CreateOffer(nil)
 		if err != nil {

@@ -26,7 +26,14 @@ func (c *Client) handle(m *livekit.SignalResponse) error {
 		if c.opts.Single {
 			return c.firstOffer()
 		}
+	case *livekit.SignalResponse_RefreshToken:
+		c.mu.Lock()
+		c.token = m.RefreshToken
+		c.mu.Unlock()
 	case *livekit.SignalResponse_Reconnect:
+		if c.opts.After != nil {
+			return c.goOn()
+		}
 		if c.opts.Single || c.pub.RemoteDescription() != nil {
 			return c.offer(true)
 		}
@@ -59,6 +66,7 @@ func (c *Client) handle(m *livekit.SignalResponse) error {
 	case *livekit.SignalResponse_TrackPublished:
 		c.mu.Lock()
 		ch := c.published[m.TrackPublished.Cid]
+		c.announced[m.TrackPublished.Cid] = m.TrackPublished.Track
 		c.mu.Unlock()
 		if ch != nil {
 			ch <- m.TrackPublished.Track
