@@ -86,8 +86,8 @@ type Client struct {
 	quality      map[string]*livekit.SubscribedQualityUpdate
 	announced    map[string]*livekit.TrackInfo // by cid
 	token        string                        // the newest
-	mids         map[string]string // of the newest answer
-	changed      chan struct{}     // closed and replaced on every change
+	mids         map[string]string             // of the newest answer
+	changed      chan struct{}                 // closed and replaced on every change
 	err          error
 }
 
@@ -100,7 +100,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		published: make(map[string]chan *livekit.TrackInfo), received: make(map[string]*Received),
 		channels: make(map[string]*webrtc.DataChannel), quality: make(map[string]*livekit.SubscribedQualityUpdate),
 		announced: make(map[string]*livekit.TrackInfo),
-		changed: make(chan struct{}), nego: negotiation{turn: make(chan struct{}, 1)},
+		changed:   make(chan struct{}), nego: negotiation{turn: make(chan struct{}, 1)},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	err := c.peers()

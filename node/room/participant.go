@@ -61,7 +61,8 @@ type Participant struct {
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
 	cut cut
 
-	pending   map[string]*publication // by cid
+	pending   map[string]*publication               // by cid
+	queued    map[string][]*livekit.AddTrackRequest // by cid, oldest first
 	published map[relay.TrackID]*publication
 	// publications counts all that were ever published.
 	publications int
@@ -98,7 +99,7 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 	p := &Participant{
 		room: r, identity: j.Identity, join: j, claims: j.Claims.Clone(), joinedNS: now.UnixNano(),
 		work: newTasks(), offers: rate.NewLimiter(offerRate, offerBurst),
-		pending: make(map[string]*publication), published: make(map[relay.TrackID]*publication),
+		pending: make(map[string]*publication), queued: make(map[string][]*livekit.AddTrackRequest), published: make(map[relay.TrackID]*publication),
 		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
 		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),
 		denied: make(map[string]bool), missing: make(map[string]time.Time), speaking: make(map[string]bool), since: now,

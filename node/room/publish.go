@@ -68,6 +68,9 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 		return
 	}
 	pub := p.pending[req.Cid]
+	if pub == nil && r.queue(p, req) {
+		return
+	}
 	if pub == nil {
 		if len(p.pending) >= maxPending || len(p.published) >= maxTracks {
 			r.env.Refuse(guard.Track)
@@ -159,6 +162,7 @@ func (r *Room) trackStopped(p *Participant, sid relay.TrackID) {
 	if !p.gone {
 		r.changed(p)
 	}
+	r.unqueue(p, pub.cid)
 }
 
 // retract takes a track out of the links' reach. Its sinks were closed with it.

@@ -6,6 +6,7 @@ import (
 
 	"maille/node/signal"
 	"maille/proto/livekit"
+	"maille/relay"
 )
 
 func isUpdateOf(identity string, state livekit.ParticipantInfo_State) func(*livekit.SignalResponse) bool {
@@ -187,4 +188,29 @@ func TestTransportFailure(t *testing.T) {
 	if s.room.Holds("ann") {
 		t.Error("the participant is still there after its time")
 	}
+}
+
+// A cid that names a published track is free only when that track has ended.
+func TestTrackOfTheSameCidWaits(t *testing.T) {
+	s := newStage(t)
+	d := s.join("ann")
+	sidOf(t, d)
+	add := &livekit.SignalRequest{Message: &livekit.SignalRequest_AddTrack{AddTrack: &livekit.AddTrackRequest{Cid: "c", Type: livekit.TrackType_AUDIO}}}
+	d.requests <- add
+	first := d.await(t, "track", func(m *livekit.SignalResponse) bool { return m.GetTrackPublished() != nil }).GetTrackPublished().Track.Sid
+	_ = s.room.call(func() {
+		p := s.room.local["ann"]
+		p.published[relay.TrackID(first)] = p.pending["c"]
+		delete(p.pending, "c")
+	})
+	for range maxQueued {
+		d.requests <- add
+	}
+	d.await(t, "QUEUED", isRefusal(livekit.RequestResponse_QUEUED))
+	d.requests <- add
+	d.await(t, "refusal", isRefusal(livekit.RequestResponse_LIMIT_EXCEEDED))
+	s.room.post(func() { s.room.trackStopped(s.room.local["ann"], relay.TrackID(first)) })
+	d.await(t, "second track", func(m *livekit.SignalResponse) bool {
+		return m.GetTrackPublished() != nil && m.GetTrackPublished().Track.Sid != first
+	})
 }
