@@ -194,7 +194,7 @@ func TestTransportFailure(t *testing.T) {
 func TestTrackOfTheSameCidWaits(t *testing.T) {
 	s := newStage(t)
 	d := s.join("ann")
-	sidOf(t, d)
+	sidAt(t, d)
 	add := &livekit.SignalRequest{Message: &livekit.SignalRequest_AddTrack{AddTrack: &livekit.AddTrackRequest{Cid: "c", Type: livekit.TrackType_AUDIO}}}
 	d.requests <- add
 	first := d.await(t, "track", func(m *livekit.SignalResponse) bool { return m.GetTrackPublished() != nil }).GetTrackPublished().Track.Sid
