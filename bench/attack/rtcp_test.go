@@ -271,3 +271,12 @@ func TestFeedbackAboutOthersStreams(t *testing.T) {
 		}
 	})
 }
+
+// nackAll asks for everything that a stream may have sent, and for a keyframe.
+func nackAll(ssrc uint32) []rtcp.Packet {
+	n := &rtcp.TransportLayerNack{MediaSSRC: ssrc}
+	for seq := range uint16(16) {
+		n.Nacks = append(n.Nacks, rtcp.NackPair{PacketID: seq * 17, LostPackets: 0xffff})
+	}
+	return []rtcp.Packet{n, &rtcp.PictureLossIndication{MediaSSRC: ssrc}}
+}
