@@ -106,7 +106,7 @@ func TestOfferFlood(t *testing.T) {
 			s.offer(guest, offer.SDP)
 		}
 		wait(20 * time.Second)
-		s.wantRefused("backlog", 30)
+		s.wantRefused("backlog", 15)
 	})
 }
 

@@ -33,14 +33,14 @@ type Participant struct {
 	pub, sub *rtc.Peer
 	work     *tasks
 
-	conn     signal.Conn // the current socket; nil between sockets
-	info     *livekit.ParticipantInfo
-	joinedNS int64
-	version  uint64
-	gone     bool
-	offers   *rate.Limiter
-	news     newsBudget
-	unsaid   bool // it changed, and the room does not know yet
+	conn      signal.Conn // the current socket; nil between sockets
+	info      *livekit.ParticipantInfo
+	joinedNS  int64
+	version   uint64
+	gone      bool
+	described *rate.Limiter
+	news      newsBudget
+	unsaid    bool // it changed, and the room does not know yet
 	// connected is true while the subscriber transport is up.
 	connected bool
 	// lostAt is when the socket or the media was last lost, since when it came; which of
@@ -98,7 +98,7 @@ func newParticipant(r *Room, j *signal.Join) *Participant {
 	v := j.Claims.Video
 	p := &Participant{
 		room: r, identity: j.Identity, join: j, claims: j.Claims.Clone(), joinedNS: now.UnixNano(),
-		work: newTasks(), offers: rate.NewLimiter(offerRate, offerBurst),
+		work: newTasks(), described: rate.NewLimiter(describeRate, describeBurst),
 		pending: make(map[string]*publication), queued: make(map[string][]*livekit.AddTrackRequest), published: make(map[relay.TrackID]*publication),
 		autoSubscribe: j.AutoSubscribe, choices: make(map[string]bool),
 		settings: make(map[string]*livekit.UpdateTrackSettings), subs: make(map[relay.TrackID]*subscription),

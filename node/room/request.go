@@ -8,13 +8,25 @@ import (
 	"maille/proto/livekit"
 )
 
-// A client may offer offerRate times a second, and once in a while the burst: one
-// offer of the largest kind costs a core a hundredth of a second. Each further one
-// waits, and what the client sends after it.
+// A client may describe so many bytes of SDP a second, and once in a while the burst: a
+// hundred kilobytes, an offer of forty sections, cost a quarter of a second of a core.
+// What is more waits, and with it all that the client sends after it.
 const (
-	offerRate  = 5
-	offerBurst = 20
+	describeRate  = 128 << 10
+	describeBurst = 1 << 20
+	// describeLeast is what a small description counts.
+	describeLeast = 8 << 10
 )
+
+// pace waits until the client may describe so many bytes; false when its socket is gone.
+func (p *Participant) pace(ctx context.Context, sdp string) bool {
+	n := min(max(len(sdp), describeLeast), describeBurst)
+	if p.described.AllowN(p.room.env.Now(), n) {
+		return true
+	}
+	p.room.env.Refuse(guard.Backlog)
+	return p.described.WaitN(ctx, n) == nil
+}
 
 // handle does one request of the client; true when the session is over. A client that
 // asks faster than can be done for it waits: its socket is read no further.
@@ -29,14 +41,14 @@ func (p *Participant) handle(ctx context.Context, req *livekit.SignalRequest) (d
 	}
 	switch m := req.Message.(type) {
 	case *livekit.SignalRequest_Offer:
-		if !p.offers.Allow() {
-			r.env.Refuse(guard.Backlog)
-			if p.offers.Wait(ctx) != nil {
-				return false // the socket is gone: reading it tells
-			}
+		if !p.pace(ctx, m.Offer.GetSdp()) {
+			return false // reading the socket tells
 		}
 		p.work.do(func() { p.offered(m.Offer) })
 	case *livekit.SignalRequest_Answer:
+		if !p.pace(ctx, m.Answer.GetSdp()) {
+			return false
+		}
 		p.work.do(func() {
 			if err := p.sub.SetAnswer(m.Answer.GetSdp(), m.Answer.GetId()); err != nil {
 				p.negotiationFailed(err)

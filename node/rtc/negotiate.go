@@ -3,6 +3,7 @@ package rtc
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -32,6 +33,7 @@ type downlink struct {
 	offerID  uint32
 	waiting  bool   // the offer offerID has no answer yet
 	last     string // its text
+	offered  int    // its sections
 	kick     chan struct{}
 	answered chan struct{}
 	idle     map[relay.Kind]int // transceivers that can be used again
@@ -305,7 +307,7 @@ func (p *Peer) offer() error {
 	defer p.mu.Unlock()
 	p.down.offerID++
 	text = extmaps(text, p.down.extmaps)
-	p.down.waiting, p.down.last = true, text
+	p.down.waiting, p.down.last, p.down.offered = true, text, strings.Count(text, "\nm=")
 	id := p.down.offerID
 	p.post(func() { p.h.Offer(text, id) })
 	return nil
@@ -329,10 +331,14 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 		return ErrClosed
 	}
 	p.mu.Lock()
-	current, waiting := p.down.offerID, p.down.waiting
+	current, waiting, offered := p.down.offerID, p.down.waiting, p.down.offered
 	p.mu.Unlock()
 	if !waiting || id != 0 && id != current {
 		return nil
+	}
+	if len(in.sections) != offered { // RFC 3264 section 6, and pion would find out the slow way
+		p.refuse(guard.Description)
+		return refuse("answer of %d sections to an offer of %d", len(in.sections), offered)
 	}
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: in.text}); err != nil {
 		return fmt.Errorf("%w: answer %d: %w", ErrRefused, id, err)
