@@ -107,7 +107,7 @@ func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
 		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
 		SubscriberPrimary: !p.single(), PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
 		IceServers: r.env.ICEServers(), ClientConfiguration: clientConfiguration(p.join.Client),
-		EnabledPublishCodecs: publishable(p.join.Client), FastPublish: p.info.Permission.CanPublish,
+		EnabledPublishCodecs: publishable(p.join.Client), SifTrailer: sifTrailer(r.sid), FastPublish: p.info.Permission.CanPublish,
 	}}}
 }
 

@@ -205,3 +205,15 @@ func TestEnabledMime(t *testing.T) {
 		}
 	}
 }
+
+// The trailer is one for the whole room, whatever node tells it, and another's differs.
+func TestSifTrailer(t *testing.T) {
+	a := newStage(t).join("ann").await(t, "join", isJoin).GetJoin()
+	b := newStage(t).join("bob").await(t, "join", isJoin).GetJoin()
+	if len(a.SifTrailer) < 16 || !slices.Equal(a.SifTrailer, b.SifTrailer) || a.Room.Sid != b.Room.Sid {
+		t.Errorf("trailers %x and %x of %s and %s", a.SifTrailer, b.SifTrailer, a.Room.Sid, b.Room.Sid)
+	}
+	if slices.Equal(a.SifTrailer, sifTrailer("RM_other")) {
+		t.Error("two rooms have the same trailer")
+	}
+}
