@@ -213,3 +213,41 @@ func codedBody(of codec.Codec, b []byte) (body []byte, key bool) {
 	}
 	return b[clear:], key
 }
+
+// PublishRED sends what PublishAudio does, with the packet before in each packet (RFC
+// 2198), as browsers do.
+func (c *Client) PublishRED(ctx context.Context, level uint8) (*Published, error) {
+	p := &Published{c: c}
+	p.SetLevel(level)
+	cid := fmt.Sprintf("audio-%p", p)
+	t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: "audio/red", ClockRate: 48000, Channels: 2}, cid, "camera")
+	if err != nil {
+		return nil, err
+	}
+	p.tracks, p.wrap = append(p.tracks, t), new(redWrap)
+	if err := p.add(ctx, &livekit.AddTrackRequest{Cid: cid, Type: livekit.TrackType_AUDIO, Source: livekit.TrackSource_MICROPHONE}, t); err != nil {
+		return nil, err
+	}
+	p.start(func(int) { p.audio() })
+	return p, nil
+}
+
+// redWrap puts the payload before in front of each payload.
+type redWrap struct{ before, out []byte }
+
+func (w *redWrap) next(payload []byte) []byte {
+	const opus, samples = 111, 960
+	w.out = append(w.out[:0], 0x80|opus, samples>>6, samples<<2&0xff|byte(len(w.before)>>8), byte(len(w.before)), opus)
+	w.out = append(append(w.out, w.before...), payload...)
+	w.before = append(w.before[:0], payload...)
+	return w.out
+}
+
+// redBodies returns the redundant and the newest block of what redWrap made.
+func redBodies(b []byte) (before, newest []byte, ok bool) {
+	_, newest, ok = codec.Primary(b)
+	if !ok || len(b) < 5+len(newest) {
+		return nil, nil, false
+	}
+	return b[5 : len(b)-len(newest)], newest, true
+}

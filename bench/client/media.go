@@ -34,6 +34,7 @@ type Published struct {
 	mid     string
 	want    [3]atomic.Bool // a keyframe is due
 	level   atomic.Uint32  // of audio, -dBov
+	wrap    *redWrap       // nil for audio without redundancy
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
@@ -212,6 +213,8 @@ type Received struct {
 	LastDelay atomic.Int64
 	// Corrupt counts packets whose payload did not come as it was sent.
 	Corrupt atomic.Uint64
+	// Redundant counts packets with the packet before in them, as it was sent.
+	Redundant atomic.Uint64
 	// Disorder counts VP8 picture ids that do not match their packets' numbers.
 	Disorder atomic.Uint64
 	// Longest is the longest time between two packets so far, ns; it may be set back.
@@ -277,6 +280,11 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			}
 			if !seen || int16(p.SequenceNumber-newest) > 0 {
 				picture, newest, seen = id, p.SequenceNumber, true
+			}
+		case of == codec.RED:
+			before, newest, ok := redBodies(p.Payload)
+			if body = newest; ok && len(before) > 0 && intact(before) {
+				r.Redundant.Add(1)
 			}
 		case strings.HasPrefix(r.Mime, "video/"):
 			var key bool

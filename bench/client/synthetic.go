@@ -181,7 +181,8 @@ func (p *Published) audio() {
 	defer tick.Stop()
 	packet := rtp.Packet{Header: rtp.Header{
 		Version: 2, SequenceNumber: uint16(rand.UintN(1 << 15)), Timestamp: rand.Uint32(),
-	}, Payload: make([]byte, opusPayload)}
+	}}
+	body := make([]byte, opusPayload)
 	for n := 0; ; n++ {
 		select {
 		case <-p.ctx.Done():
@@ -194,7 +195,10 @@ func (p *Published) audio() {
 				}
 				_ = packet.SetExtension(p.levelID, []byte{0x80 | uint8(level)})
 			}
-			seal(packet.Payload, uint64(n), now)
+			seal(body, uint64(n), now)
+			if packet.Payload = body; p.wrap != nil {
+				packet.Payload = p.wrap.next(body)
+			}
 			if p.tracks[0].WriteRTP(&packet) == nil {
 				p.Sent[0].Add(1)
 			}
