@@ -8,7 +8,9 @@ import { Cluster, nodes } from "../lib/cluster.mjs";
 import { Person } from "../lib/people.mjs";
 import { token } from "../lib/token.mjs";
 
-const SAMPLES = 12;
+const SAMPLES = 10;
+// Between two newcomers, so that none is served by the keyframe that came for the one before.
+const PAUSE_MS = 600;
 const IDLE = 50;
 
 const rank = (sorted, p) => sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)];
@@ -26,6 +28,7 @@ async function firstFrames(ctx) {
     const took = [];
     for (let i = 0; i < SAMPLES; i++) {
       const name = `newcomer-${v0 ? "two" : "one"}-${new URL(url).port}-${i}`;
+      await new Promise((r) => setTimeout(r, PAUSE_MS));
       took.push(await viewer.ask(20, "sample", url, token(ctx.room, name), v0, "mona"));
     }
     took.sort((a, b) => a - b);
