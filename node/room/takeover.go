@@ -65,6 +65,8 @@ func (r *Room) past(j *signal.Join) *past {
 	}
 	m := r.roster.Get(j.Identity)
 	switch {
+	case m == nil && s != nil && r.endedHere(j.Identity, s.Sid):
+		return nil
 	case m != nil && (m.Node == r.env.Self() || j.ParticipantSid == "" || m.Info.Sid != j.ParticipantSid):
 		return nil
 	case m != nil:
@@ -88,6 +90,13 @@ func (r *Room) past(j *signal.Join) *past {
 		return nil
 	}
 	return out
+}
+
+// endedHere reports whether this node ended the session lately, and its connections with
+// it: a client that was told so by DTLS cannot go on with them.
+func (r *Room) endedHere(identity, sid string) bool {
+	d, ok := r.departed[identity]
+	return ok && d.info.Sid == sid && d.info.Attributes[nodeAttribute] == r.env.Self()
 }
 
 // takeOver goes on with a participant of another node; nil if that cannot be.
