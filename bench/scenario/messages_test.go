@@ -260,7 +260,7 @@ func TestResentMessagesArriveOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, seq := range []uint32{1, 2, 3, 2, 3, 4} {
-			b, err := proto.Marshal(&livekit.DataPacket{Sequence: seq, Value: &livekit.DataPacket_User{User: &livekit.UserPacket{Payload: []byte{byte(seq)}}}})
+			b, err := proto.Marshal(&livekit.DataPacket{Sequence: seq, DestinationIdentities: []string{"bob"}, Value: &livekit.DataPacket_User{User: &livekit.UserPacket{Payload: []byte{byte(seq)}}}})
 			if err != nil {
 				t.Fatal(err)
 			}

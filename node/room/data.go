@@ -167,6 +167,7 @@ func (r *Room) deliver(d *linkpb.Data) {
 		r.data.resent.Add(1)
 		return
 	}
+	r.introduce(d.Sender)
 	if len(d.Destinations) > 0 {
 		for i, id := range d.Destinations {
 			if p := r.local[id]; p != nil && !slices.Contains(d.Destinations[:i], id) {
@@ -177,6 +178,19 @@ func (r *Room) deliver(d *linkpb.Data) {
 	}
 	for _, p := range r.local {
 		p.receiveData(d)
+	}
+}
+
+// introduce tells the clients here of a participant that came quietly and now has
+// something to say.
+func (r *Room) introduce(identity string) {
+	n, untold := r.untold[identity]
+	if !untold {
+		return
+	}
+	delete(r.untold, identity)
+	for _, p := range r.local {
+		p.update([]news{n})
 	}
 }
 

@@ -59,7 +59,7 @@ func ended(m *Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
 
 // quiet reports whether a change can wait: someone without tracks came or went.
 func (r *Room) quiet(c Change) bool {
-	if c.Old != nil && len(c.Old.Info.Tracks) > 0 || c.New != nil && len(c.New.Info.Tracks) > 0 {
+	if c.Old != nil && publishing(c.Old.Info) || c.New != nil && publishing(c.New.Info) {
 		return false
 	}
 	if c.Old == nil || c.New == nil {
@@ -68,6 +68,8 @@ func (r *Room) quiet(c Change) bool {
 	_, untold := r.untold[c.New.Info.Identity]
 	return untold
 }
+
+func publishing(info *livekit.ParticipantInfo) bool { return len(info.Tracks)+len(info.DataTracks) > 0 }
 
 // spread tells the clients of changes: at once, or with others of their kind.
 func (r *Room) spread(changes []Change) {
