@@ -111,9 +111,10 @@ type Room struct {
 	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
 	voices   *audio.Ranking
 	spoke    bool
-	talking  map[string]bool // identities of the last to speak
-	counts   [2]int          // participants and publishers last told to clients
-	recorded bool            // what clients were last told of recording
+	switched map[string]time.Time // who is to connect over TCP, since when
+	talking  map[string]bool      // identities of the last to speak
+	counts   [2]int               // participants and publishers last told to clients
+	recorded bool                 // what clients were last told of recording
 	// untold are quiet changes that clients hear of later, since quietAt; departed are
 	// those who left lately. Both are by identity.
 	untold   map[string]news

@@ -70,23 +70,31 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 // it comes from another node.
 func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
-	var err error
-	if j.SinglePC {
-		p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Duplex, Name: p.identity, Resumed: resumed})
+	o := rtc.Options{Name: p.identity, Resumed: resumed}
+	_ = r.call(func() { o.TCPOnly = r.overTCP(p.identity) })
+	connect := func(role rtc.Role, target livekit.SignalTarget) (*rtc.Peer, error) {
+		o.Role = role
+		peer, err := r.env.Engine().NewPeer(&transport{p: p, target: target}, o)
 		if err != nil {
-			p.work.finish(func() {})
-			return nil, fmt.Errorf("room: connection: %w", err)
+			return nil, fmt.Errorf("room: %s connection: %w", role, err)
 		}
-		p.sub = p.pub
+		return peer, nil
+	}
+	up := rtc.Uplink
+	if j.SinglePC {
+		up = rtc.Duplex
+	}
+	var err error
+	if p.pub, err = connect(up, livekit.SignalTarget_PUBLISHER); err != nil {
+		p.work.finish(func() {})
+		return nil, err
+	}
+	if p.sub = p.pub; j.SinglePC {
 		return p, nil
 	}
-	if p.pub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_PUBLISHER}, rtc.Options{Role: rtc.Uplink, Name: p.identity, Resumed: resumed}); err != nil {
-		p.work.finish(func() {})
-		return nil, fmt.Errorf("room: publisher connection: %w", err)
-	}
-	if p.sub, err = r.env.Engine().NewPeer(&transport{p: p, target: livekit.SignalTarget_SUBSCRIBER}, rtc.Options{Role: rtc.Downlink, Name: p.identity, Resumed: resumed}); err != nil {
+	if p.sub, err = connect(rtc.Downlink, livekit.SignalTarget_SUBSCRIBER); err != nil {
 		p.work.finish(func() { p.pub.Close() })
-		return nil, fmt.Errorf("room: subscriber connection: %w", err)
+		return nil, err
 	}
 	return p, nil
 }

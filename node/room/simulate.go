@@ -1,6 +1,7 @@
 package room
 
 import (
+	"maps"
 	"time"
 
 	"maille/node/signal"
@@ -35,6 +36,8 @@ func (r *Room) simulate(p *Participant, s *livekit.SimulateScenario) {
 		p.cut = cutSilent
 	case *livekit.SimulateScenario_SpeakerUpdate:
 		r.simulateSpeakers(p, int(v.SpeakerUpdate))
+	case *livekit.SimulateScenario_SwitchCandidateProtocol:
+		r.switchProtocol(p, v.SwitchCandidateProtocol)
 	case *livekit.SimulateScenario_Migration:
 		r.migrate(p)
 	case *livekit.SimulateScenario_ServerLeave:
@@ -61,4 +64,23 @@ const (
 func (r *Room) simulateSpeakers(p *Participant, seconds int) {
 	d := time.Duration(min(max(seconds, 0), int(maxSimulated/time.Second))) * time.Second
 	p.loudUntil = r.env.Now().Add(d)
+}
+
+// switchedFor is how long after a simulated switch of protocols a client may join anew
+// to have it.
+const switchedFor = time.Minute
+
+// switchProtocol has a client's next connection be over TCP.
+func (r *Room) switchProtocol(p *Participant, to livekit.CandidateProtocol) {
+	now := r.env.Now()
+	maps.DeleteFunc(r.switched, func(_ string, at time.Time) bool { return now.Sub(at) > switchedFor })
+	delete(r.switched, p.identity)
+	if to == livekit.CandidateProtocol_TCP && len(r.switched) < MaxMembers {
+		r.switched[p.identity] = now
+	}
+}
+
+func (r *Room) overTCP(identity string) bool {
+	at, ok := r.switched[identity]
+	return ok && r.env.Now().Sub(at) <= switchedFor
 }

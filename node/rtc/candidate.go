@@ -66,6 +66,21 @@ func checkCandidate(initJSON string) error {
 	return nil
 }
 
+// candidateLines completes the candidates of the node's own SDP.
+func (p *Peer) candidateLines(text string) string {
+	if !p.tcpOnly {
+		return p.engine.addHosts(text)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		// a=candidate:<foundation> <component> udp ...
+		if f := strings.Fields(line); len(f) < 3 || !strings.HasPrefix(f[0], "a=candidate:") || !strings.EqualFold(f[2], "udp") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
 // addHosts writes the addresses into the node's own SDP that its single ICE candidate
 // per family does not name, with falling priority.
 func (e *Engine) addHosts(text string) string {

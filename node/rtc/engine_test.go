@@ -51,7 +51,7 @@ func firstOffer(t *testing.T, e *Engine) string {
 	t.Helper()
 	offers := make(chan string, 1)
 	h := &probe{onOffer: func(sdp string, _ uint32) { offers <- sdp }}
-	p, err := e.NewPeer(h, Options{Role: Downlink})
+	p, err := e.NewPeer(h, Options{Role: Downlink, TCPOnly: tt.only})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,12 +62,18 @@ func firstOffer(t *testing.T, e *Engine) string {
 }
 
 // Real sockets: a client on this machine reaches a node that listens everywhere, over
-// UDP and, where UDP is blocked, over TCP.
+// UDP and, where UDP is blocked or not told of, over TCP.
 func TestLoopback(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		types []webrtc.NetworkType
-	}{{"udp", []webrtc.NetworkType{webrtc.NetworkTypeUDP4}}, {"tcp", []webrtc.NetworkType{webrtc.NetworkTypeTCP4}}} {
+		only  bool
+		over  webrtc.ICEProtocol
+	}{
+		{"udp", []webrtc.NetworkType{webrtc.NetworkTypeUDP4}, false, webrtc.ICEProtocolUDP},
+		{"tcp", []webrtc.NetworkType{webrtc.NetworkTypeTCP4}, false, webrtc.ICEProtocolTCP},
+		{"tcp only", []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeTCP4}, true, webrtc.ICEProtocolTCP},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			udp, err := net.ListenPacket("udp", ":0")
 			if err != nil {
@@ -117,6 +123,10 @@ func TestLoopback(t *testing.T) {
 				}
 			case <-time.After(20 * time.Second):
 				t.Fatal("no message")
+			}
+			pair, err := client.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+			if err != nil || pair.Remote.Protocol != tt.over {
+				t.Errorf("connected by %v, %v; want %s", pair, err, tt.over)
 			}
 		})
 	}

@@ -302,7 +302,7 @@ func (p *Peer) offer() error {
 	case <-p.done:
 		return ErrClosed
 	}
-	text := p.engine.addHosts(p.pc.LocalDescription().SDP)
+	text := p.candidateLines(p.pc.LocalDescription().SDP)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down.offerID++

@@ -21,6 +21,8 @@ type Options struct {
 	Role Role
 	// Name is put into the logs of this peer.
 	Name string
+	// TCPOnly tells the client no UDP address, if the engine has a TCP listener.
+	TCPOnly bool
 	// Resumed is set for a client that comes from another node; Resume follows.
 	Resumed bool
 }
@@ -30,15 +32,17 @@ type Options struct {
 type Peer struct {
 	engine *Engine
 	role   Role
-	log    *slog.Logger
-	h      Handler
-	pc     *webrtc.PeerConnection
-	events *events
-	rtcp   chan rtcp.Packet
-	done   chan struct{} // closed when closing begins
-	ended  chan struct{} // closed when nothing of the peer is left
-	once   sync.Once
-	loops  sync.WaitGroup // goroutines that read and write media
+	// tcpOnly: see Options.TCPOnly.
+	tcpOnly bool
+	log     *slog.Logger
+	h       Handler
+	pc      *webrtc.PeerConnection
+	events  *events
+	rtcp    chan rtcp.Packet
+	done    chan struct{} // closed when closing begins
+	ended   chan struct{} // closed when nothing of the peer is left
+	once    sync.Once
+	loops   sync.WaitGroup // goroutines that read and write media
 
 	streams streams
 	path    pathToClient
@@ -58,7 +62,7 @@ type Peer struct {
 // something to offer (Downlink). h is called until State(Closed).
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
-		engine: e, role: o.Role, h: h,
+		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil,
 		log:    e.log.With("peer", o.Name, "role", o.Role.String()),
 		events: newEvents(),
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),

@@ -145,7 +145,7 @@ func (p *Peer) exchange(in *checked) (string, error) {
 	case <-p.done:
 		return "", ErrClosed
 	}
-	out := p.engine.addHosts(p.pc.LocalDescription().SDP)
+	out := p.candidateLines(p.pc.LocalDescription().SDP)
 	if p.role == Duplex {
 		out = quiet(out)
 	}
