@@ -152,7 +152,8 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
 		untold:     make(map[string]news), departed: make(map[string]departure),
-		origins: make(map[relay.TrackID]origin),
+		switched: make(map[string]time.Time),
+		origins:  make(map[relay.TrackID]origin),
 	}
 	r.place(record)
 	if _, err := r.roster.Snapshot(env.Self(), &linkpb.Roster{Version: r.version}); err != nil {

@@ -51,7 +51,7 @@ func firstOffer(t *testing.T, e *Engine) string {
 	t.Helper()
 	offers := make(chan string, 1)
 	h := &probe{onOffer: func(sdp string, _ uint32) { offers <- sdp }}
-	p, err := e.NewPeer(h, Options{Role: Downlink, TCPOnly: tt.only})
+	p, err := e.NewPeer(h, Options{Role: Downlink})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestLoopback(t *testing.T) {
 				dc.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
 			})
 			h := &probe{}
-			p, err := e.NewPeer(h, Options{Role: Downlink})
+			p, err := e.NewPeer(h, Options{Role: Downlink, TCPOnly: tt.only})
 			if err != nil {
 				t.Fatal(err)
 			}
