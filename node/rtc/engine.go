@@ -106,7 +106,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if e.cert, err = newCertificate(); err != nil {
 		return nil, fmt.Errorf("rtc: certificate: %w", err)
 	}
-	s, n := newSocket(cfg.UDP), newHostNet(e.hosts)
+	s, n := newSocket(cfg.UDP, e.refused), newHostNet(e.hosts)
 	e.port = s.port()
 	e.udp = newMux(s, e.hosts, n, e.refused)
 	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log, e.refused}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v4"
@@ -17,12 +18,14 @@ import (
 // unspecified address, which lets one mux serve both address families.
 type socket struct {
 	net.PacketConn
-	udp *net.UDPConn // nil on a simulated network
+	udp     *net.UDPConn // nil on a simulated network
+	roaming roaming
+	refused *guard.Counts
 }
 
-func newSocket(c net.PacketConn) *socket {
+func newSocket(c net.PacketConn, refused *guard.Counts) *socket {
 	udp, _ := c.(*net.UDPConn)
-	return &socket{PacketConn: c, udp: udp}
+	return &socket{PacketConn: c, udp: udp, refused: refused}
 }
 
 func (s *socket) port() int {
@@ -34,7 +37,18 @@ func (s *socket) port() int {
 
 func (s *socket) LocalAddr() net.Addr { return &net.UDPAddr{IP: net.IPv6unspecified, Port: s.port()} }
 
+// ReadFromAddrPort returns the next datagram that may go on.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		n, from, err := s.read(b)
+		if err != nil || s.roaming.admits(b[:n], from, time.Now()) {
+			return n, from, err
+		}
+		s.refused.Add(guard.Address)
+	}
+}
+
+func (s *socket) read(b []byte) (int, netip.AddrPort, error) {
 	if s.udp != nil {
 		return s.udp.ReadFromUDPAddrPort(b)
 	}
@@ -62,13 +76,26 @@ func (s *socket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 // SDP by addHosts, and packets to them arrive all the same.
 type mux struct {
 	*ice.UDPMuxDefault
-	locals []net.Addr
+	locals  []net.Addr
+	roaming *roaming
+}
+
+// GetConn begins an ICE session's traffic, RemoveConnByUfrag ends it.
+func (m *mux) GetConn(ufrag string, a net.Addr) (net.PacketConn, error) {
+	m.roaming.add(ufrag)
+	return m.UDPMuxDefault.GetConn(ufrag, a)
+}
+
+// RemoveConnByUfrag is called when the session's agent closes or restarts.
+func (m *mux) RemoveConnByUfrag(ufrag string) {
+	m.UDPMuxDefault.RemoveConnByUfrag(ufrag)
+	m.roaming.remove(ufrag)
 }
 
 func (m *mux) GetListenAddresses() []net.Addr { return m.locals }
 
 func newMux(s *socket, hosts []net.IP, n transport.Net, refused *guard.Counts) *mux {
-	m := &mux{UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{log: discard, refused: refused, scope: scopeMux}, Net: n})}
+	m := &mux{roaming: &s.roaming, UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: s, Logger: scoped{log: discard, refused: refused, scope: scopeMux}, Net: n})}
 	var v4, v6 bool
 	for _, ip := range hosts {
 		is4 := ip.To4() != nil

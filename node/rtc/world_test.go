@@ -73,6 +73,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) close() {
 	w.t.Helper()
 	w.check(w.engine.Close())
+	if n := len(w.engine.udp.roaming.sessions); n > 0 {
+		w.t.Errorf("%d ICE sessions are kept beyond their peers", n)
+	}
 	w.check(w.router.Stop())
 }
 
