@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"maille/bench/client"
@@ -62,9 +61,10 @@ func (v *viewer) layer(sid string) int {
 // A viewer's path shrinks to half a megabit and recovers: sound never stops, the
 // picture gets smaller within three seconds, and comes back within fifteen.
 func TestNarrowPathKeepsSound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
 		c := Start(t, 31, 20*time.Millisecond, "paris")
 		defer c.Close()
+		c.Single = single
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		alice := c.Join(ctx, "paris", "demo", "alice", "")
@@ -129,4 +129,77 @@ func TestNarrowPathKeepsSound(t *testing.T) {
 			t.Errorf("%d packets of sound lost", sound.Gaps.Load())
 		}
 	})
+}
+
+// Through a path that hardly carries sound, video is held back: the viewer is told, and
+// nothing of it crosses the link. It returns when the path is wide again.
+func TestHeldVideoCrossesNoLink(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
+		c := Start(t, 32, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		c.Single = single
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		alice := c.Join(ctx, "paris", "demo", "alice", "")
+		defer alice.Close()
+		mic, err := alice.PublishAudio(ctx, 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		camera, err := alice.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := c.watch(ctx, "lyon", "demo", "bob")
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, camera.Info.Sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Second)
+		sid := camera.Info.Sid
+		cross := func() (n uint64) {
+			for _, x := range crossings(c.Show(ctx, "paris", "demo")) {
+				if x.track == sid {
+					n += x.packets
+				}
+			}
+			return n
+		}
+		c.Net.OneWay("node-lyon", "client-2", sim.Path{Delay: 10 * time.Millisecond, Rate: 120e3, Queue: 6000})
+		if err := bob.Wait(ctx, "the news that video is held back", func() bool { return bob.isPaused(sid) }); err != nil {
+			t.Fatal(err)
+		}
+		pass(8 * time.Second) // lower layers are told upstream after a while
+		sound := bob.Track(mic.Info.Sid)
+		sound.Longest.Store(0)
+		held, before := 0, cross()
+		for range 10 {
+			pass(time.Second)
+			if now := cross(); now == before {
+				held++
+			} else {
+				before = now
+			}
+		}
+		if held < 7 {
+			t.Errorf("video crossed the link in %d of 10 seconds", 10-held)
+		}
+		if gap := time.Duration(sound.Longest.Load()); gap > 200*time.Millisecond {
+			t.Errorf("sound stopped for %v", gap)
+		}
+		c.Net.OneWay("node-lyon", "client-2", sim.Path{Delay: 10 * time.Millisecond})
+		free := time.Now()
+		for bob.isPaused(sid) || bob.layer(sid) < 1 {
+			pass(100 * time.Millisecond)
+			if time.Since(free) > 20*time.Second {
+				t.Fatalf("paused %v, layer %d, twenty seconds after the path is wide again", bob.isPaused(sid), bob.layer(sid))
+			}
+		}
+	})
+}
+
+func (v *viewer) isPaused(sid string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.paused[sid]
 }

@@ -29,12 +29,13 @@ const (
 // knows from the client's reports what the path carries, and divides that.
 type pathToClient struct {
 	next   atomic.Uint32 // transport-wide sequence number
-	bytes  atomic.Uint64 // sent with such a number
+	bytes  atomic.Uint64 // sent with such a number, and all of video
 	sender atomic.Pointer[bwe.Sender]
 	short  atomic.Bool // somebody gets less than was asked for
 	dirty  atomic.Bool // something changed since bandwidth was divided
 
 	subscribed atomic.Uint64
+	replays    replays
 
 	mu        sync.Mutex // guards all below, and what sender points to but its history; taken before Subscriber.mu
 	allocator allocate.Allocator
@@ -44,13 +45,33 @@ type pathToClient struct {
 	budget    float64 // divided last
 	spent     float64
 	missing   float64
-	at        int64 // when
+	at        int64   // when
+	rate      float64 // sent of late, bytes per second
+	counted   uint64  // of bytes
+	countedAt int64
 }
 
-// begin is called when the client agreed to report arrivals.
-func (c *pathToClient) begin() {
-	if c.sender.Load() == nil {
+// measure keeps the rate; the caller holds mu.
+func (c *pathToClient) measure(now int64) {
+	bytes := c.bytes.Load()
+	if passed := float64(now-c.countedAt) / 1e9; c.countedAt != 0 && passed > 0 {
+		c.rate += (float64(bytes-c.counted)/passed - c.rate) * min(passed, 1)
+	}
+	c.counted, c.countedAt = bytes, now
+}
+
+// begin is called with each video's section: with reports if the client agreed to tell
+// what arrives.
+func (c *pathToClient) begin(reports bool) {
+	sender := c.sender.Load()
+	if sender == nil {
 		c.sender.CompareAndSwap(nil, bwe.NewSender())
+		sender = c.sender.Load()
+	}
+	if !reports {
+		c.mu.Lock()
+		sender.Blind()
+		c.mu.Unlock()
 	}
 }
 
@@ -79,11 +100,14 @@ type share struct {
 // note remembers a packet that is about to leave, with the number that head gave it;
 // the caller holds mu.
 func (s *Subscriber) note(b *binding, payload int, probe bool) {
-	if b.ids.TransportCC == 0 {
-		return
-	}
 	c := &s.peer.path
 	size := payload + packetOverhead
+	if b.ids.TransportCC == 0 {
+		if s.down.Kind == relay.Video {
+			c.bytes.Add(uint64(size))
+		}
+		return
+	}
 	c.bytes.Add(uint64(size))
 	if sender := c.sender.Load(); sender != nil {
 		sender.History.Sent(binary.BigEndian.Uint16(s.writer.numbers[:]), s.peer.engine.now(), size, probe)
@@ -109,6 +133,20 @@ func (p *Peer) arrived(report []byte) {
 	}
 }
 
+// missed takes what a receiver report says of a video, for clients that tell no more.
+func (p *Peer) missed(s *Subscriber, b *binding, before, h *Heard) {
+	sender := p.path.sender.Load()
+	if sender == nil || before == nil || b.ids.TransportCC != 0 || s.down.Kind != relay.Video {
+		return
+	}
+	expected := int(int32(h.Highest - before.Highest))
+	c := &p.path
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sender.Lost(h.At, expected, expected*int(h.Fraction)/256, c.rate)
+	c.dirty.Store(true)
+}
+
 // divide is due every reportTick: bandwidth is divided when something changed, and
 // measured when there is too little.
 func (p *Peer) divide(now int64) {
@@ -119,6 +157,7 @@ func (p *Peer) divide(now int64) {
 	}
 	c.mu.Lock()
 	sender.Tick(now, c.bytes.Load())
+	c.measure(now)
 	due := c.dirty.Swap(false) || c.missing > 0 || sender.Budget(now) < c.budget || now-c.at > divideEvery
 	c.mu.Unlock()
 	if due {

@@ -116,6 +116,7 @@ func (s *Subscriber) feedback(datagram []byte, a *asked) {
 	now := s.peer.engine.now()
 	if a.report != nil {
 		a.report.At, a.report.RTT = now, s.roundTrip(now, a.lsr, a.delay)
+		s.peer.missed(s, b, s.heard.Load(), a.report)
 		s.heard.Store(a.report)
 	}
 	if a.keyframe {

@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/pion/transport/v4/packetio"
+
+	"maille/relay"
 )
 
 // ccHead is the header of transport-wide feedback and the two SSRCs after it.
@@ -21,8 +23,8 @@ func (p *Peer) inbox(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCl
 
 // hear makes s hear the RTCP about its streams; it comes before their first packet.
 func (p *Peer) hear(s *Subscriber, b *binding) {
-	if b.ids.TransportCC != 0 {
-		p.path.begin()
+	if s.down.Kind == relay.Video {
+		p.path.begin(b.ids.TransportCC != 0)
 	}
 	p.ears.Store(b.ssrc, s)
 	if b.rtxSSRC != 0 {

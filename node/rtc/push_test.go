@@ -32,10 +32,12 @@ func bench(kind relay.Kind, mime string) (*Subscriber, *track.Track, *sinkWriter
 	tr := track.New("TR_X", kind, mime, track.WithClock(e.now))
 	s := newSubscriber(p, Down{Sid: "TR_X", Stream: "PA_x|TR_X", Kind: kind, Mime: mime, MaxSpatial: 2, MaxTemporal: 3}, tr)
 	w := &sinkWriter{}
-	s.bound.Store(&binding{
+	b := &binding{
 		writer: w, pt: 96, rtx: 97, ssrc: 1, rtxSSRC: 2, usable: true,
 		ids: packet.ExtMap{TransportCC: 1, Descriptor: 2, CaptureTime: 3},
-	})
+	}
+	p.hear(s, b)
+	s.bound.Store(b)
 	s.tap = tr.Attach(s, relay.AllLayers)
 	return s, tr, w
 }

@@ -107,7 +107,8 @@ func (s *Subscriber) start() {
 
 // refresh shows a picture as soon as possible: the running group of pictures of the
 // layer that is due, if the track has it, else the next keyframe. A client that sees
-// a picture already is not sent the past. The replay must not hold mu: it pushes.
+// a picture already is not sent the past, nor one whose path would queue it. The replay
+// must not hold mu: it pushes.
 func (s *Subscriber) refresh(tap *track.Tap) {
 	now := s.peer.engine.now()
 	s.mu.Lock()
@@ -115,7 +116,7 @@ func (s *Subscriber) refresh(tap *track.Tap) {
 	spatial, due := s.out.keyframe(now)
 	shown := s.out.spatial() >= 0
 	s.mu.Unlock()
-	if due && (shown || !tap.Replay(spatial)) {
+	if due && (shown || !s.peer.path.affords(tap.Behind(spatial), now) || !tap.Replay(spatial)) {
 		tap.Keyframe(spatial)
 	}
 }

@@ -35,6 +35,7 @@ type Sender struct {
 	History twcc.History
 
 	estimate Estimator
+	blind    *lossOnly // of a client that gives no such feedback; nil else
 	reader   twcc.Reader
 	samples  []Sample
 	loss     lossMeter
@@ -110,6 +111,8 @@ func (s *Sender) Budget(now int64) float64 {
 	switch {
 	case s.estimate.ready:
 		return s.estimate.cap
+	case s.blind != nil:
+		return s.blind.budget()
 	case now-s.first > blindFor:
 		return math.Inf(1)
 	}
@@ -136,6 +139,23 @@ func (s *Sender) Tick(now int64, sent uint64) {
 	}
 }
 
+// Blind is for a client that will give no transport-wide feedback: its receiver reports
+// must do, see Lost.
+func (s *Sender) Blind() {
+	if s.blind == nil {
+		s.blind = &lossOnly{loss: lossMeter{limit: lossLimit}}
+	}
+}
+
+// Lost takes a receiver report (RFC 3550 section 6.4.2) on video: how many packets were
+// expected since the last one and how many did not come. rate is what is sent now, in
+// bytes per second. It counts for a Blind client only.
+func (s *Sender) Lost(now int64, expected, lost int, rate float64) {
+	if s.blind != nil && !s.estimate.ready {
+		s.blind.report(now, expected, lost, rate)
+	}
+}
+
 // Reports tells whether the client reports at all.
 func (s *Sender) Reports() bool { return s.estimate.ready }
 
@@ -146,4 +166,9 @@ func (s *Sender) Queue() time.Duration { return s.estimate.Queue() }
 func (s *Sender) Delivered() float64 { return s.estimate.Delivered() }
 
 // Loss is the share of packets lost lately, 0 to 1.
-func (s *Sender) Loss() float64 { return s.loss.share }
+func (s *Sender) Loss() float64 {
+	if s.blind != nil && !s.estimate.ready {
+		return s.blind.loss.share
+	}
+	return s.loss.share
+}

@@ -119,9 +119,12 @@ func (e *encoding) misses(now int64, seqs []uint16) []uint16 {
 // running returns the running group of pictures, oldest first and retained, or nil
 // when it is unknown, over its bounds or has a gap.
 func (e *encoding) running(now int64) []*relay.Packet {
+	if e.behind(now) == 0 {
+		return nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ring == nil || !e.gop.known || e.gop.bytes > gopBytes || now-e.gop.began > gopAge {
+	if e.ring == nil {
 		return nil
 	}
 	newest, _ := e.ring.Newest()
@@ -145,6 +148,16 @@ func (e *encoding) running(now int64) []*relay.Packet {
 		packets = append(packets, p)
 	}
 	return packets
+}
+
+// behind is the size of the running group of pictures, 0 when it is not replayed.
+func (e *encoding) behind(now int64) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ring == nil || !e.gop.known || e.gop.bytes > gopBytes || now-e.gop.began > gopAge {
+		return 0
+	}
+	return e.gop.bytes
 }
 
 func (e *encoding) lost() uint64 {

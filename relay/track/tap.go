@@ -108,6 +108,15 @@ func (tap *Tap) Replay(encoding uint8) bool {
 	return len(packets) > 0
 }
 
+// Behind is about how many bytes Replay of an encoding would push, 0 when it would push
+// nothing.
+func (tap *Tap) Behind(encoding uint8) int {
+	if encoding >= relay.MaxSpatial {
+		return 0
+	}
+	return tap.track.encodings[encoding].behind(tap.track.now())
+}
+
 // unite recomputes the demand of all sinks; the caller holds mu.
 func (t *Track) unite() {
 	var union relay.LayerSet
