@@ -47,13 +47,17 @@ func (r *Room) publishData(p *Participant, reliable bool, raw []byte) {
 		r.log.Debug("data refused", "identity", p.identity, "err", err)
 		return
 	}
-	n := r.route(d)
-	if times := n/fullFanout - 1; times > 0 {
-		ch := rtc.Lossy
-		if reliable {
-			ch = rtc.Reliable
-		}
-		p.pub.Charge(ch, times, len(raw))
+	ch := rtc.Lossy
+	if reliable {
+		ch = rtc.Reliable
+	}
+	p.charge(ch, r.route(d), len(raw))
+}
+
+// charge makes a message to many count for as many as it costs.
+func (p *Participant) charge(ch rtc.Channel, receivers, bytes int) {
+	if times := receivers/fullFanout - 1; times > 0 {
+		p.pub.Charge(ch, times, bytes)
 	}
 }
 
@@ -81,6 +85,8 @@ func (r *Room) accept(p *Participant, reliable bool, raw []byte) (*linkpb.Data, 
 	for _, m := range r.bySid(s.sids) {
 		d.Destinations = append(d.Destinations, m.Info.Identity)
 	}
+	slices.Sort(d.Destinations)
+	d.Destinations = slices.Compact(d.Destinations)
 	if s.addressed && len(d.Destinations) == 0 {
 		return nil, errDataNobody
 	}
@@ -169,8 +175,8 @@ func (r *Room) deliver(d *linkpb.Data) {
 	}
 	r.introduce(d.Sender)
 	if len(d.Destinations) > 0 {
-		for i, id := range d.Destinations {
-			if p := r.local[id]; p != nil && !slices.Contains(d.Destinations[:i], id) {
+		for _, id := range d.Destinations {
+			if p := r.local[id]; p != nil {
 				p.receiveData(d)
 			}
 		}

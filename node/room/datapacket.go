@@ -13,9 +13,12 @@ import (
 // refused by browsers anyway.
 const maxDataPacket = 64000
 
+// maxDestinations bounds whom one packet names: whoever means more means everyone.
+const maxDestinations = 1000
+
 // Why a client's data packet goes no further.
 var (
-	errDataSize      = errors.New("room: data packet over 64,000 bytes")
+	errDataSize      = errors.New("room: data packet over 64,000 bytes or 1,000 destinations")
 	errDataMalformed = errors.New("room: malformed data packet")
 	errDataForbidden = errors.New("room: data packet not for clients to send")
 	errDataNobody    = errors.New("room: data packet for nobody here")
@@ -107,6 +110,9 @@ func stamp(raw []byte, from sender, reliable bool) (*stamped, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(s.identities)+len(s.sids) > maxDestinations {
+		return nil, errDataSize
 	}
 	if !reliable {
 		s.sequence = 0

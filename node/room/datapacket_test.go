@@ -119,6 +119,7 @@ func TestStampRefuses(t *testing.T) {
 		"text that is none":           {encode(t, &livekit.DataPacket{}, 0x2a, 1, 0xff), ann, errDataMalformed},
 		"a number for an identity":    {[]byte{byte(dataIdentity) << 3, 1}, ann, errDataMalformed},
 		"an empty packet":             {nil, ann, nil},
+		"a letter to thousands":       {encode(t, &livekit.DataPacket{DestinationIdentities: make([]string, maxDestinations+1)}), ann, errDataSize},
 	} {
 		if _, err := stamp(tt.in, tt.from, true); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/rtc"
 	"maille/proto/livekit"
 )
 
@@ -158,7 +159,7 @@ func (p *Participant) trackData(b []byte) {
 		p.room.env.Refuse(guard.Data)
 		return
 	}
-	(*tracks)[h.handle].push(h, b)
+	p.charge(rtc.DataTrack, (*tracks)[h.handle].push(h, b), len(b))
 }
 
 func isDataTrack(sid string) bool { return strings.HasPrefix(sid, DataTrackPrefix) }

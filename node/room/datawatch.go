@@ -51,11 +51,11 @@ type dataWish struct {
 }
 
 // push fans a packet out: to the nodes as it came, to the clients with their handles.
-// One goroutine at a time pushes a packet; it is written to.
-func (t *dataTrack) push(h packetHead, b []byte) {
+// It writes to the packet. It returns how many it goes to from here.
+func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
 	out := t.out.Load()
 	if out == nil {
-		return
+		return 0
 	}
 	r := t.room
 	for _, n := range out.nodes {
@@ -63,7 +63,7 @@ func (t *dataTrack) push(h packetHead, b []byte) {
 		r.offerVia(n.to, n.via, m)
 	}
 	if len(out.watchers) == 0 {
-		return
+		return len(out.nodes)
 	}
 	now := r.env.Now()
 	for _, w := range out.watchers {
@@ -75,6 +75,7 @@ func (t *dataTrack) push(h packetHead, b []byte) {
 			r.data.undone.Add(1)
 		}
 	}
+	return len(out.nodes) + len(out.watchers)
 }
 
 // receiveTrack takes a packet of another node's data track, on its link's goroutine.

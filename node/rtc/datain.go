@@ -29,6 +29,13 @@ var (
 	trackRate = perSecond(1000, 2<<20, time.Second/2)
 )
 
+func rateOf(ch Channel) rate {
+	if ch == DataTrack {
+		return trackRate
+	}
+	return dataRate
+}
+
 // dataIn is what comes from the client.
 type dataIn struct {
 	slots chan struct{}
@@ -86,13 +93,10 @@ func (p *Peer) within(ch Channel, n int) bool {
 	in := &p.data.in
 	in.mu.Lock()
 	now, wait, ok := p.engine.now(), time.Duration(0), true
-	switch ch {
-	case Reliable:
-		wait = in.meters[ch].take(dataRate, now, n)
-	case Lossy:
-		ok = in.meters[ch].try(dataRate, now, n)
-	default:
-		ok = in.meters[ch].try(trackRate, now, n)
+	if ch == Reliable {
+		wait = in.meters[ch].take(rateOf(ch), now, n)
+	} else {
+		ok = in.meters[ch].try(rateOf(ch), now, n)
 	}
 	in.mu.Unlock()
 	if !ok {
@@ -121,5 +125,5 @@ func (p *Peer) Charge(ch Channel, times, bytes int) {
 	in := &p.data.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.meters[ch].charge(dataRate, p.engine.now(), times, times*bytes)
+	in.meters[ch].charge(rateOf(ch), p.engine.now(), times, times*bytes)
 }

@@ -3,7 +3,8 @@
 //
 // A node asks its peer for a track with Session.Pull; the peer attaches the session to
 // that track as one more relay.Sink and its packets come out of the asking node's own
-// track. What travels on the ordered channels is not this package's business.
+// track. What travels on the ordered channels is not this package's business; one that
+// overflows ends the session, or, if it carries offers (offer.go), loses its oldest.
 //
 // Sending: a bounded queue (queue.go), one goroutine that bundles what is queued
 // (bundler.go), and the lane a stream is on or else the least loaded (order.go, lane.go).
