@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -371,5 +372,46 @@ func TestBundledTerms(t *testing.T) {
 	).Replace(answer)
 	if got := bundledTerms(answer, termsDTX, map[string]bool{"2": true, "4": true}); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// A client offers no more sections than it was asked for, besides a few of its own.
+func TestDuplexOfferIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		d := w.duplex()
+		defer d.pc.GracefulClose()
+		d.negotiate()
+		w.wait("connected", func() bool { return d.last() == Connected })
+		const people = 40
+		for i := range people {
+			d.subscribe(relay.TrackID(fmt.Sprint("TR_V", i)), relay.Video, webrtc.MimeTypeVP8)
+		}
+		d.settle("more than a first offer may have", people)
+		d.sections(maxOfferSections, 0)
+		offer, err := d.pc.CreateOffer(nil)
+		w.check(err)
+		if _, err := d.peer.SetOffer(offer.SDP, 99); !errors.Is(err, ErrLimit) {
+			t.Errorf("unasked sections: %v, want %v", err, ErrLimit)
+		}
+	})
+}
+
+// Firefox gives only the first section of a kind a port until they are bundled
+// (RFC 9143 section 6).
+func TestBundledSectionsHaveNoPort(t *testing.T) {
+	text := sdpOf(videoSection("0")...) + strings.Join([]string{
+		"m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=bundle-only", "a=recvonly",
+		"m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:2", "a=recvonly", "",
+	}, "\r\n")
+	in, err := checkSDP(text, offerBounds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false} {
+		if got := in.sections[i].takes && !in.sections[i].sends; got != want {
+			t.Errorf("section %d is to be received: %v, want %v", i, got, want)
+		}
 	}
 }
