@@ -25,7 +25,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // alone is a node without links.
-type alone struct{ engine *rtc.Engine }
+type alone struct {
+	engine  *rtc.Engine
+	refused *guard.Counts
+}
 
 func (a *alone) Self() string                               { return "paris" }
 func (a *alone) Region() string                             { return "paris" }
@@ -41,7 +44,7 @@ func (a *alone) ICEServers() []*livekit.ICEServer           { return nil }
 func (a *alone) Version() string                            { return "0.0.0" }
 func (a *alone) Void(*auth.Claims)                          {}
 func (a *alone) Voided(*auth.Claims) bool                   { return false }
-func (a *alone) Refuse(guard.Reason)                        {}
+func (a *alone) Refuse(why guard.Reason)                    { a.refused.Add(why) }
 func (a *alone) Now() time.Time                             { return time.Now() }
 
 // desk is a client's socket in a test: it keeps what the room says.
@@ -116,6 +119,8 @@ type stage struct {
 	t    testing.TB
 	room *Room
 	wg   sync.WaitGroup
+	// faults counts what was refused, faults of the room among it.
+	faults guard.Counts
 }
 
 func newStage(t testing.TB) *stage {
@@ -129,7 +134,8 @@ func newStage(t testing.TB) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, room: New(&alone{engine}, &meshpb.Room{Name: "standup", Sid: "RM_1", Epoch: 1, Settings: new(meshpb.RoomSettings)}, log)}
+	s := &stage{t: t}
+	s.room = New(&alone{engine, &s.faults}, &meshpb.Room{Name: "standup", Sid: "RM_1", Epoch: 1, Settings: new(meshpb.RoomSettings)}, log)
 	t.Cleanup(func() {
 		s.room.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
 		s.wg.Wait()
@@ -262,6 +268,12 @@ func FuzzRequests(f *testing.F) {
 		{Message: &livekit.SignalRequest_Offer{Offer: &livekit.SessionDescription{Sdp: "v=0"}}},
 		{Message: &livekit.SignalRequest_Answer{Answer: &livekit.SessionDescription{}}},
 		{Message: &livekit.SignalRequest_Trickle{Trickle: &livekit.TrickleRequest{CandidateInit: "{"}}},
+		{Message: &livekit.SignalRequest_Mute{Mute: &livekit.MuteTrackRequest{Sid: "TR_x"}}},
+		{Message: &livekit.SignalRequest_TrackSetting{TrackSetting: &livekit.UpdateTrackSettings{TrackSids: []string{"TR_x", ""}}}},
+		{Message: &livekit.SignalRequest_SubscriptionPermission{SubscriptionPermission: &livekit.SubscriptionPermission{TrackPermissions: []*livekit.TrackPermission{{}}}}},
+		{Message: &livekit.SignalRequest_UpdateAudioTrack{UpdateAudioTrack: &livekit.UpdateLocalAudioTrack{}}},
+		{Message: &livekit.SignalRequest_UpdateVideoTrack{UpdateVideoTrack: &livekit.UpdateLocalVideoTrack{}}},
+		{Message: &livekit.SignalRequest_SyncState{SyncState: &livekit.SyncState{PublishTracks: []*livekit.TrackPublishedResponse{{}}, DatachannelReceiveStates: []*livekit.DataChannelReceiveState{{}}}}},
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {
@@ -286,6 +298,9 @@ func FuzzRequests(f *testing.F) {
 		}
 		if !s.room.Holds("other") {
 			t.Fatal("the other participant is gone")
+		}
+		if s.faults.Of(guard.Fault) > 0 {
+			t.Fatal("a fault while serving a client")
 		}
 		d.Close(0, "")
 	})
@@ -315,4 +330,55 @@ func FuzzFacts(f *testing.F) {
 			t.Fatal("unreachable: the loop answered")
 		}
 	})
+}
+
+// Every request there is, with nothing in it and with not even that.
+func TestEmptyRequests(t *testing.T) {
+	s := newStage(t)
+	other := s.join("other")
+	other.await(t, "join", isJoin)
+	fields := new(livekit.SignalRequest).ProtoReflect().Descriptor().Oneofs().ByName("message").Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		empty := new(livekit.SignalRequest)
+		if field.Message() != nil {
+			empty.ProtoReflect().Set(field, empty.ProtoReflect().NewField(field))
+		} else {
+			empty.ProtoReflect().Set(field, field.Default())
+		}
+		d := s.join("eve")
+		d.await(t, "join", isJoin)
+		d.requests <- empty
+		d.Close(0, "")
+	}
+	for _, nothing := range []*livekit.SignalRequest{
+		{},
+		{Message: &livekit.SignalRequest_Offer{}},
+		{Message: &livekit.SignalRequest_Answer{}},
+		{Message: &livekit.SignalRequest_Trickle{}},
+		{Message: &livekit.SignalRequest_AddTrack{}},
+		{Message: &livekit.SignalRequest_Mute{}},
+		{Message: &livekit.SignalRequest_Subscription{}},
+		{Message: &livekit.SignalRequest_TrackSetting{}},
+		{Message: &livekit.SignalRequest_SubscriptionPermission{}},
+		{Message: &livekit.SignalRequest_SyncState{}},
+		{Message: &livekit.SignalRequest_UpdateMetadata{}},
+		{Message: &livekit.SignalRequest_UpdateAudioTrack{}},
+		{Message: &livekit.SignalRequest_UpdateVideoTrack{}},
+		{Message: &livekit.SignalRequest_Simulate{}},
+		{Message: &livekit.SignalRequest_Leave{}},
+	} {
+		d := s.join("eve")
+		d.await(t, "join", isJoin)
+		d.requests <- nothing
+		d.Close(0, "")
+	}
+	if !s.room.Holds("other") {
+		t.Error("the other participant is gone")
+	}
+	other.Close(0, "")
+	s.wg.Wait() // every request has been read
+	if n := s.faults.Of(guard.Fault); n > 0 {
+		t.Errorf("%d faults of this node", n)
+	}
 }
