@@ -91,8 +91,14 @@ func (d *desk) Close(int, string) {
 	}
 }
 
+// failer is a test of either kind.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // await returns the first message that is what the test looks for.
-func (d *desk) await(t testing.TB, what string, is func(*livekit.SignalResponse) bool) *livekit.SignalResponse {
+func (d *desk) await(t failer, what string, is func(*livekit.SignalResponse) bool) *livekit.SignalResponse {
 	t.Helper()
 	late := time.NewTimer(10 * time.Second)
 	defer late.Stop()

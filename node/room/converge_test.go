@@ -1,0 +1,261 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"maille/node/auth"
+	"maille/node/rtc"
+	"maille/node/signal"
+	"maille/proto/livekit"
+	meshpb "maille/proto/mesh"
+)
+
+// post is where messages between nodes wait until the test delivers them.
+type post struct {
+	mu     sync.Mutex // guards all below
+	queues map[[2]string][][]byte
+}
+
+// far is one node of several in a test; its clock is wrong.
+type far struct {
+	alone
+	name string
+	skew time.Duration
+	post *post
+}
+
+func (f *far) Self() string             { return f.name }
+func (f *far) Region() string           { return f.name }
+func (f *far) RegionOf(n string) string { return n }
+func (f *far) Linked(string) bool       { return true }
+func (f *far) Now() time.Time           { return time.Now().Add(f.skew) }
+func (f *far) Send(node, _ string, msg []byte) error {
+	f.post.mu.Lock()
+	defer f.post.mu.Unlock()
+	way := [2]string{f.name, node}
+	f.post.queues[way] = append(f.post.queues[way], msg)
+	return nil
+}
+
+// land is three nodes that serve a room.
+type land struct {
+	t     *rapid.T
+	post  *post
+	rooms map[string]*Room
+	wg    sync.WaitGroup
+	sids  map[string]string // the newest session of each identity
+	desks map[string]*desk
+	eyes  map[string]*desk
+}
+
+var farNodes = []string{"brest", "lyon", "paris"}
+
+func newLand(t *rapid.T, engine *rtc.Engine) *land {
+	l := &land{
+		t: t, post: &post{queues: make(map[[2]string][][]byte)}, rooms: make(map[string]*Room),
+		sids: make(map[string]string), desks: make(map[string]*desk), eyes: make(map[string]*desk),
+	}
+	serving := make(map[string]*meshpb.NodeList)
+	for _, name := range farNodes {
+		serving[name] = &meshpb.NodeList{Nodes: []string{name}}
+	}
+	for i, name := range farNodes {
+		env := &far{alone: alone{engine: engine}, name: name, skew: time.Duration(i-1) * 5 * time.Second, post: l.post}
+		l.rooms[name] = New(env, &meshpb.Room{Name: "standup", Sid: "RM_1", Epoch: 1, Serving: serving, Settings: new(meshpb.RoomSettings)}, slog.New(slog.DiscardHandler))
+	}
+	for _, name := range farNodes {
+		l.eyes[name] = l.enter(name, "eye-"+name, nil)
+	}
+	l.settle()
+	return l
+}
+
+// enter runs a session and waits for its first message.
+func (l *land) enter(node, identity string, change func(*signal.Join)) *desk {
+	j := &signal.Join{
+		Room: "standup", Identity: identity, Name: identity, AutoSubscribe: true,
+		Client: &livekit.ClientInfo{Sdk: livekit.ClientInfo_JS, Protocol: 17},
+		Claims: &auth.Claims{Identity: identity, Video: &auth.Grants{RoomJoin: true, Room: "standup"}},
+	}
+	if change != nil {
+		change(j)
+	}
+	d := newDesk()
+	l.wg.Go(func() {
+		_ = l.rooms[node].NewSession(j).Run(context.Background(), d)
+		d.Close(0, "")
+	})
+	first := d.await(l.t, "first message", func(*livekit.SignalResponse) bool { return true })
+	if join := first.GetJoin(); join != nil {
+		l.sids[identity] = join.Participant.Sid
+	}
+	if first.GetLeave() == nil {
+		l.desks[identity] = d
+	}
+	return d
+}
+
+// leave asks to leave, if the socket is open.
+func (d *desk) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	select {
+	case d.requests <- &livekit.SignalRequest{Message: &livekit.SignalRequest_Leave{Leave: new(livekit.LeaveRequest)}}:
+	default:
+	}
+}
+
+// deliver hands over one waiting message of a way; false if there is none.
+func (l *land) deliver(way [2]string) bool {
+	l.post.mu.Lock()
+	queue := l.post.queues[way]
+	var msg []byte
+	if len(queue) > 0 {
+		msg, l.post.queues[way] = queue[0], queue[1:]
+	}
+	l.post.mu.Unlock()
+	if msg == nil {
+		return false
+	}
+	l.rooms[way[1]].Receive(way[0], msg)
+	return true
+}
+
+// settle delivers until nothing waits any more, and all clients were told.
+func (l *land) settle() {
+	for more := true; more; {
+		more = false
+		for _, from := range farNodes {
+			_ = l.rooms[from].call(func() {})
+			for _, to := range farNodes {
+				for from != to && l.deliver([2]string{from, to}) {
+					more = true
+				}
+			}
+		}
+	}
+	for _, r := range l.rooms {
+		_ = r.call(func() {
+			r.quietAt = time.Time{}
+			r.spreadQuiet()
+		})
+	}
+}
+
+func (l *land) close() {
+	for _, r := range l.rooms {
+		r.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
+	}
+	l.wg.Wait()
+}
+
+// check holds at rest: one live session for each identity, and one roster.
+func (l *land) check() {
+	at := make(map[string]string)
+	rosters := make(map[string]string)
+	for _, name := range farNodes {
+		r := l.rooms[name]
+		_ = r.call(func() {
+			for id, p := range r.local {
+				if other := at[id]; other != "" {
+					l.t.Fatalf("%s lives on %s and on %s", id, other, name)
+				}
+				at[id] = name
+				if m := r.roster.Get(id); m == nil || m.Node != name || m.Info.Sid != p.info.Sid {
+					l.t.Fatalf("%s is on %s, whose roster has %v", id, name, m)
+				}
+			}
+			rosters[name] = describe(r.roster)
+		})
+	}
+	for _, name := range farNodes[1:] {
+		if rosters[name] != rosters[farNodes[0]] {
+			l.t.Fatalf("rosters differ:\n%s\n%s", rosters[farNodes[0]], rosters[name])
+		}
+	}
+	for _, d := range l.eyes {
+		l.checkVersions(d)
+	}
+}
+
+// checkVersions holds always: no client is told an older version of a session than it
+// was told before.
+func (l *land) checkVersions(d *desk) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	newest := make(map[string]uint32)
+	for _, m := range d.said {
+		for _, p := range m.GetUpdate().GetParticipants() {
+			if p.Version < newest[p.Sid] && p.State != livekit.ParticipantInfo_DISCONNECTED {
+				l.t.Fatalf("%s %s: version %d after %d", p.Identity, p.Sid, p.Version, newest[p.Sid])
+			}
+			newest[p.Sid] = max(newest[p.Sid], p.Version)
+		}
+	}
+}
+
+// Whatever order people join, resume here or there, take each other's place and leave
+// in, and news of it travels in: in the end each identity has one session, on one node,
+// and all nodes say the same.
+func TestSessionsConverge(t *testing.T) {
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := rtc.NewEngine(rtc.Config{UDP: udp, HostIPs: []net.IP{net.IPv4(127, 0, 0, 1)}, AllowLoopback: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLand(t, engine)
+		defer l.close()
+		for i := range rapid.IntRange(1, 12).Draw(t, "steps") {
+			node := rapid.SampledFrom(farNodes).Draw(t, "node")
+			who := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "who")
+			switch rapid.SampledFrom([]string{"join", "resume", "leave", "drop", "change", "deliver", "deliver", "rest"}).Draw(t, fmt.Sprint("step", i)) {
+			case "join":
+				l.enter(node, who, nil)
+			case "resume":
+				l.enter(node, who, func(j *signal.Join) {
+					j.Reconnect, j.ParticipantSid, j.SyncState = true, l.sids[who], new(livekit.SyncState)
+				})
+			case "leave":
+				if d := l.desks[who]; d != nil {
+					d.leave()
+				}
+			case "drop":
+				if d := l.desks[who]; d != nil {
+					d.Close(0, "")
+				}
+			case "change":
+				r := l.rooms[node]
+				_ = r.call(func() {
+					if p := r.local[who]; p != nil {
+						r.announce([]*Participant{p})
+					}
+				})
+			case "rest":
+				l.settle()
+			case "deliver":
+				to := rapid.SampledFrom(farNodes).Draw(t, "to")
+				for range rapid.IntRange(1, 5).Draw(t, "messages") {
+					l.deliver([2]string{node, to})
+				}
+			}
+		}
+		l.settle()
+		l.check()
+	})
+}
