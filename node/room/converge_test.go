@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"maille/node/auth"
@@ -53,6 +54,7 @@ type land struct {
 	wg    sync.WaitGroup
 	sids  map[string]string // the newest session of each identity
 	desks map[string]*desk
+	done  map[string]chan struct{} // closed when the session of the desk has ended
 	eyes  map[string]*desk
 }
 
@@ -61,7 +63,7 @@ var farNodes = []string{"brest", "lyon", "paris"}
 func newLand(t *rapid.T, engine *rtc.Engine) *land {
 	l := &land{
 		t: t, post: &post{queues: make(map[[2]string][][]byte)}, rooms: make(map[string]*Room),
-		sids: make(map[string]string), desks: make(map[string]*desk), eyes: make(map[string]*desk),
+		sids: make(map[string]string), desks: make(map[string]*desk), done: make(map[string]chan struct{}), eyes: make(map[string]*desk),
 	}
 	serving := make(map[string]*meshpb.NodeList)
 	for _, name := range farNodes {
@@ -88,8 +90,9 @@ func (l *land) enter(node, identity string, change func(*signal.Join)) *desk {
 	if change != nil {
 		change(j)
 	}
-	d := newDesk()
+	d, done := newDesk(), make(chan struct{})
 	l.wg.Go(func() {
+		defer close(done)
 		_ = l.rooms[node].NewSession(j).Run(context.Background(), d)
 		d.Close(0, "")
 	})
@@ -98,7 +101,7 @@ func (l *land) enter(node, identity string, change func(*signal.Join)) *desk {
 		l.sids[identity] = join.Participant.Sid
 	}
 	if first.GetLeave() == nil {
-		l.desks[identity] = d
+		l.desks[identity], l.done[identity] = d, done
 	}
 	return d
 }
@@ -160,7 +163,8 @@ func (l *land) close() {
 	l.wg.Wait()
 }
 
-// check holds at rest: one live session for each identity, and one roster.
+// check holds at rest: one live session for each identity, one roster, and clients that
+// know it.
 func (l *land) check() {
 	at := make(map[string]string)
 	rosters := make(map[string]string)
@@ -184,25 +188,41 @@ func (l *land) check() {
 			l.t.Fatalf("rosters differ:\n%s\n%s", rosters[farNodes[0]], rosters[name])
 		}
 	}
-	for _, d := range l.eyes {
-		l.checkVersions(d)
+	want := make(map[string]string)
+	for _, m := range l.rooms[farNodes[0]].roster.Members() {
+		want[m.Info.Identity] = fmt.Sprint(m.Info.Sid, " ", m.Info.Version, " ", m.Node)
+	}
+	for name, d := range l.eyes {
+		got, own := d.view(), "eye-"+name
+		got[own] = want[own]
+		if diff := cmp.Diff(want, got); diff != "" {
+			l.t.Fatalf("a client in %s knows others than are there:\n%s", name, diff)
+		}
 	}
 }
 
-// checkVersions holds always: no client is told an older version of a session than it
-// was told before.
-func (l *land) checkVersions(d *desk) {
+// view is whom a client knows, if it takes updates as livekit-client does: an older
+// version of the session it knows is dropped.
+func (d *desk) view() map[string]string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	newest := make(map[string]uint32)
+	known := make(map[string]*livekit.ParticipantInfo)
 	for _, m := range d.said {
-		for _, p := range m.GetUpdate().GetParticipants() {
-			if p.Version < newest[p.Sid] && p.State != livekit.ParticipantInfo_DISCONNECTED {
-				l.t.Fatalf("%s %s: version %d after %d", p.Identity, p.Sid, p.Version, newest[p.Sid])
+		for _, p := range append(m.GetJoin().GetOtherParticipants(), m.GetUpdate().GetParticipants()...) {
+			old := known[p.Identity]
+			switch {
+			case p.State == livekit.ParticipantInfo_DISCONNECTED:
+				delete(known, p.Identity)
+			case old == nil || old.Sid != p.Sid || old.Version <= p.Version:
+				known[p.Identity] = p
 			}
-			newest[p.Sid] = max(newest[p.Sid], p.Version)
 		}
 	}
+	out := make(map[string]string)
+	for id, p := range known {
+		out[id] = fmt.Sprint(p.Sid, " ", p.Version, " ", p.Attributes[nodeAttribute])
+	}
+	return out
 }
 
 // Whatever order people join, resume here or there, take each other's place and leave
@@ -234,10 +254,12 @@ func TestSessionsConverge(t *testing.T) {
 			case "leave":
 				if d := l.desks[who]; d != nil {
 					d.leave()
+					<-l.done[who]
 				}
 			case "drop":
 				if d := l.desks[who]; d != nil {
 					d.Close(0, "")
+					<-l.done[who]
 				}
 			case "change":
 				r := l.rooms[node]
