@@ -269,3 +269,83 @@ func TestChargeSlowsTheSender(t *testing.T) {
 		}
 	})
 }
+
+// A message that never ends fills the window of its own connection, which goes on to
+// nobody; the node and its other clients do not notice.
+func TestMessageWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		u := w.uplink()
+		defer u.pc.GracefulClose()
+		endless, err := u.pc.CreateDataChannel("_reliable", nil)
+		w.check(err)
+		u.forge()
+		w.wait("open", func() bool { return endless.ReadyState() == webrtc.DataChannelStateOpen })
+		w.check(endless.Send(make([]byte, 900_000)))
+		tick(10 * time.Second)
+		if s := u.peer.pc.SCTP().Stats(); s.BytesReceived > 4*sctpReceive {
+			t.Errorf("%d bytes were taken of a message that nobody reads, the window is %d", s.BytesReceived, sctpReceive)
+		}
+		v := w.uplink()
+		defer v.pc.GracefulClose()
+		dc, err := v.pc.CreateDataChannel("_lossy", nil)
+		w.check(err)
+		v.negotiate()
+		w.wait("open", func() bool { return dc.ReadyState() == webrtc.DataChannelStateOpen })
+		w.check(dc.SendText("hello"))
+		w.wait("another client's message", func() bool {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			return len(v.data) == 1
+		})
+	})
+}
+
+// forge negotiates and makes the client believe that the node takes large messages.
+func (u *uplinkPair) forge() {
+	t := u.w.t
+	t.Helper()
+	offer, err := u.pc.CreateOffer(nil)
+	u.w.check(err)
+	u.w.check(u.pc.SetLocalDescription(offer))
+	answer, err := u.peer.SetOffer(offer.SDP, 1)
+	u.w.check(err)
+	forged := strings.Replace(answer, "a=max-message-size:64000", "a=max-message-size:1000000", 1)
+	if forged == answer {
+		t.Fatal("the answer does not say what the node takes")
+	}
+	u.w.check(u.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: forged}))
+}
+
+// A message larger than the node said it takes is not delivered, counted, and ends no
+// other channel.
+func TestMessageBeyondTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		u := w.uplink()
+		defer u.pc.GracefulClose()
+		large, err := u.pc.CreateDataChannel("_reliable", nil)
+		w.check(err)
+		other, err := u.pc.CreateDataChannel("_lossy", nil)
+		w.check(err)
+		u.forge()
+		w.wait("open", func() bool {
+			return large.ReadyState() == webrtc.DataChannelStateOpen && other.ReadyState() == webrtc.DataChannelStateOpen
+		})
+		w.check(large.Send(make([]byte, 100_000)))
+		w.check(other.SendText("before"))
+		tick(5 * time.Second)
+		_ = other.SendText("after")
+		tick(5 * time.Second)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if !slices.Equal(u.data, []string{"_lossy before", "_lossy after"}) {
+			t.Errorf("delivered %.40q", u.data)
+		}
+		if n := u.peer.DataStats().Refused; n != 1 {
+			t.Errorf("%d counted as refused", n)
+		}
+	})
+}

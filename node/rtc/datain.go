@@ -92,8 +92,10 @@ func (p *Peer) listen(ch Channel, dc *webrtc.DataChannel) {
 func (p *Peer) within(ch Channel, n int) bool {
 	in := &p.data.in
 	in.mu.Lock()
-	now, wait, ok := p.engine.now(), time.Duration(0), true
-	if ch == Reliable {
+	now, wait, ok := p.engine.now(), time.Duration(0), n <= maxMessage
+	if !ok {
+		in.meters[ch].charge(rateOf(ch), now, 1, n)
+	} else if ch == Reliable {
 		wait = in.meters[ch].take(rateOf(ch), now, n)
 	} else {
 		ok = in.meters[ch].try(rateOf(ch), now, n)
