@@ -415,3 +415,58 @@ func TestBundledSectionsHaveNoPort(t *testing.T) {
 		}
 	}
 }
+
+// An offer that crosses the request finds the section of a track that ended still taken.
+func TestDuplexSwapCrossed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		d := w.duplex()
+		defer d.pc.GracefulClose()
+		for _, sid := range []relay.TrackID{"TR_A", "TR_B", "TR_C"} {
+			d.subscribe(sid, relay.Video, webrtc.MimeTypeVP8)
+		}
+		d.negotiate()
+		w.wait("connected", func() bool { return d.last() == Connected })
+		d.peer.Unsubscribe("TR_B")
+		d.subscribe("TR_D", relay.Video, webrtc.MimeTypeVP8)
+		d.negotiate()
+		if n := len(d.carried()); n != 2 {
+			t.Errorf("%d tracks in the answer that ends one, want 2", n)
+		}
+		if n := len(d.peer.pc.GetTransceivers()); n != 6 {
+			t.Errorf("%d transceivers for 6 sections", n)
+		}
+		d.settle("the swap", 3)
+	})
+}
+
+// A client that was away for long is asked soon after its next offer.
+func TestDuplexAskedAfterSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		d := w.duplex()
+		defer d.pc.GracefulClose()
+		d.negotiate()
+		w.wait("connected", func() bool { return d.last() == Connected })
+		answer := d.onSections
+		d.onSections = nil
+		for i := range 4 {
+			d.subscribe(relay.TrackID(fmt.Sprint("TR_A", i)), relay.Audio, webrtc.MimeTypeOpus)
+		}
+		tick(40 * time.Second)
+		if n := len(d.requests()); n < 4 || n > 6 {
+			t.Errorf("asked %d times in 40 s", n)
+		}
+		d.mu.Lock()
+		d.onSections = answer
+		d.mu.Unlock()
+		d.negotiate()
+		before := len(d.requests())
+		tick(askAgain + time.Second)
+		if n := len(d.requests()) - before; n != 1 || len(d.carried()) != 4 {
+			t.Errorf("asked %d times after the client's offer, %d tracks sent", n, len(d.carried()))
+		}
+	})
+}
