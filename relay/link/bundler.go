@@ -76,10 +76,10 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	s := b.s
 	b.now = now
 	lanes := s.lanes.all()
-	if len(lanes) == 0 {
-		return idleWait, false
-	}
 	urgent, free, delay := b.pick(lanes, now)
+	if len(lanes) == 0 || s.cut(now) {
+		urgent = s.bypass(now)
+	}
 	waits := b.follows()
 	if !waits {
 		wait = b.gathers(now)
@@ -88,7 +88,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		return wait, false
 	}
 	capped := b.capped(now)
-	b.noteBlocked(waits && free == nil && capped == 0, now)
+	b.noteBlocked(waits && free == nil && capped == 0 && len(lanes) > 0, now)
 	if capped > 0 {
 		free, delay = nil, capped
 	}
@@ -101,7 +101,7 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		if audio.p != nil {
 			return b.hold(audio, now) // every lane is stuck
 		}
-		if !waits {
+		if !waits || len(lanes) == 0 {
 			return idleWait, false
 		}
 		return max(time.Duration(delay), time.Millisecond), false
@@ -357,7 +357,9 @@ func (b *bundler) launch(bundle *wire.Bundle, l *lane, now int64) {
 	s.counters.sent.datagrams.Add(1)
 	s.counters.sent.bytes.Add(uint64(len(d)))
 	s.counters.sent.packets.Add(uint64(bundle.Frames()))
-	b.last = l
+	if l != s.control {
+		b.last = l
+	}
 	if !b.hand.put(l, d) {
 		s.counters.drops.Add(relay.DropSend)
 	}

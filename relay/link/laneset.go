@@ -150,16 +150,19 @@ func (s *Session) shedLanes() {
 		if len(list) <= s.lanes.want() {
 			return
 		}
-		l := list[len(list)-1]
-		s.lanes.remove(l)
-		s.wg.Go(func() {
-			select {
-			case <-time.After(retireAfter):
-			case <-s.ctx.Done():
-			}
-			_ = l.conn.CloseWithError(codeClosed, "")
-		})
+		s.retire(list[len(list)-1])
 	}
+}
+
+func (s *Session) retire(l *lane) {
+	s.lanes.remove(l)
+	s.wg.Go(func() {
+		select {
+		case <-time.After(retireAfter):
+		case <-s.ctx.Done():
+		}
+		_ = l.conn.CloseWithError(codeClosed, "")
+	})
 }
 
 // retireAfter exceeds any round trip with a timeout of QUIC's on top.

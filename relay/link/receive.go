@@ -7,7 +7,7 @@ import (
 
 // receive acts on one datagram, in the goroutine of the lane it came by.
 func (s *Session) receive(l *lane, b []byte, now int64) {
-	s.heard.Store(now)
+	s.hear(now)
 	var err error
 	switch wire.TypeOf(b) {
 	case wire.TypeMedia, wire.TypePadded:

@@ -34,7 +34,9 @@ type Session struct {
 	downed chan struct{} // closed after Handler.Down returned
 
 	heard atomic.Int64 // relay.Now of the last thing received
-	rtt   atomic.Int64 // smoothed, nanoseconds; 0 before the first echo
+	// revived: something came after an outage.
+	revived atomic.Bool
+	rtt     atomic.Int64 // smoothed, nanoseconds; 0 before the first echo
 	// probed is when the last probes left, by id; 0 once answered.
 	probed [16]atomic.Int64
 
@@ -84,6 +86,7 @@ func newSession(e *Endpoint, peer string, id uint64, conn *quic.Conn, stream *qu
 	}
 	s.ctx, s.cancel = context.WithCancelCause(e.ctx)
 	s.control = newLane(s, conn)
+	s.control.limit.Store(narrowDatagram)
 	s.outbox.init()
 	s.queue.init()
 	s.lanes.init(e.cfg.Lanes)
@@ -172,10 +175,11 @@ func (s *Session) upkeep() {
 		case <-s.nudge:
 		}
 		now := relay.Now()
-		if now-s.heard.Load() > int64(downAfter) {
+		if now-s.heard.Load() > s.patience() {
 			s.end(ErrSilent)
 			return
 		}
+		s.revive(now)
 		quiet := now-s.heard.Load() > int64(quietAfter)
 		if quiet && now < nextProbe && now-asked >= int64(quietEvery) {
 			asked = now

@@ -160,7 +160,7 @@ const overWait = int64(100 * time.Millisecond)
 // tuneShed measures what every layer brings and sheds or restores, with every probe.
 func (s *Session) tuneShed(now int64) {
 	dropped := s.counters.drops[relay.DropQueueFull].Load()
-	overloaded := dropped != s.droppedBefore || s.queuedFor.Swap(0) > overWait
+	overloaded := (s.queuedFor.Swap(0) > overWait || dropped != s.droppedBefore) && !s.cut(now)
 	seconds := float64(now-s.shedAt) / 1e9
 	s.droppedBefore, s.shedAt = dropped, now
 	s.loads = s.loads[:0]

@@ -1,0 +1,83 @@
+package link
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// downSlack of a round trip is granted beyond downAfter: what a peer says after a path was
+	// cut for downAfter needs that to come.
+	downSlack = 1.5
+	// outageAfter is a silence in which QUIC has backed off so far that new lanes are up
+	// before old ones would try again.
+	outageAfter = int64(500 * time.Millisecond)
+	// Nothing heard for halfDeaf is no time to judge what the path carries: reports come
+	// several times in it.
+	halfDeaf = int64(120 * time.Millisecond)
+	// initialWindow is what quic-go lets a new connection have in flight.
+	initialWindow = 32 * widePacket
+)
+
+// patience is the silence that ends a session.
+func (s *Session) patience() int64 {
+	return int64(downAfter) + int64(downSlack*float64(min(s.RTT(), downAfter/2)))
+}
+
+// hear notes that something came. After an outage it wakes the upkeep.
+func (s *Session) hear(now int64) {
+	if before := s.heard.Swap(now); now-before > outageAfter {
+		s.revived.Store(true)
+		s.wake()
+	}
+}
+
+// revive replaces the lanes after an outage. Their windows are full of what was lost, and
+// they wait for timeouts that have doubled several times; until others are up, audio goes
+// by the control connection. What was lost tells nothing of the path as it is.
+func (s *Session) revive(now int64) {
+	if !s.revived.Swap(false) {
+		return
+	}
+	s.sent.forget()
+	s.count.forgive(now)
+	s.lanes.mu.Lock()
+	own := s.lanes.own
+	s.lanes.mu.Unlock()
+	demand := math.Float64frombits(s.counters.demand.Load())
+	s.wantLanes(min(max(own, int(demand*s.RTT().Seconds()/initialWindow)+1), pastMost))
+	for _, l := range s.lanes.all() {
+		if s.dialer {
+			s.retire(l)
+		} else {
+			_ = l.conn.CloseWithError(codeClosed, "") // the peer dials another
+		}
+	}
+	s.queue.wakeAll()
+}
+
+// forget takes everything off the log that is not reported yet.
+func (g *sentLog) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.ring {
+		if d := &g.ring[i]; d.l != nil {
+			d.l.flying.Add(-int64(d.size))
+			d.l = nil
+		}
+	}
+}
+
+// cut tells that nothing was heard for so long that the path may be cut.
+func (s *Session) cut(now int64) bool { return now-s.heard.Load() > halfDeaf }
+
+// bypass is the way of audio while there is no lane, or the path may be cut and the lanes
+// have filled their windows: the control connection, nil while it is stuck.
+func (s *Session) bypass(now int64) *lane {
+	l := s.control
+	l.refresh(now)
+	if len(l.out) >= laneQueue-1 {
+		return nil
+	}
+	return l
+}
