@@ -106,7 +106,13 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 		}
 		return max(time.Duration(delay), time.Millisecond), false
 	}
-	if free != nil {
+	switch {
+	case audio.p != nil && b.double.copies > 0 && urgent != nil:
+		// Where much is lost, lanes are often shut when they seem open.
+		if target = urgent; free != nil && !target.free() {
+			free = nil
+		}
+	case free != nil:
 		target = b.follow(free, now)
 	}
 	bundle := wire.NewBundleMax(newDatagram(), wire.TypeMedia, target.fitting(s.sent.maxSize(now)))
@@ -296,7 +302,7 @@ func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int6
 	if l := b.last; l != nil {
 		l.refresh(now)
 		l.bucket.advance(now)
-		if l.free() && l.load() < stayBelow {
+		if l.free() && l.load() < stayBelow && b.double.copies == 0 {
 			return l, l, 0
 		}
 	}
@@ -308,7 +314,7 @@ func (b *bundler) pick(lanes []*lane, now int64) (urgent, free *lane, delay int6
 		l.refresh(now)
 		l.bucket.advance(now)
 		if len(l.out) < laneQueue-1 {
-			if load := l.load(); urgent == nil || load < bestUrgent {
+			if load := l.clear(); urgent == nil || load < bestUrgent {
 				urgent, bestUrgent = l, load
 			}
 		}

@@ -40,13 +40,14 @@ type lane struct {
 	handing atomic.Int64
 
 	// Pacing, touched by the bundler only.
-	bucket   bucket
-	polled   int64 // when the connection's statistics were last read
-	window   float64
-	rtt      float64 // seconds
-	stuck    float64 // bytes that are lost but that QUIC still counts as in flight
-	stuckAt  int64   // when stuck last changed
-	forgiven int64   // losses that QUIC will not declare, or declared without our knowing
+	bucket bucket
+	polled int64 // when the connection's statistics were last read
+	window float64
+	rtt    float64 // seconds
+	stuck  float64 // bytes that are lost but that QUIC still counts as in flight
+	jammed float64 // the same, as far as can be feared
+	recent recentLag
+	steady steadyLag
 }
 
 var datagrams = sync.Pool{New: func() any { return new([wire.MaxDatagram]byte) }}
@@ -172,13 +173,49 @@ func (l *lane) refresh(now int64) {
 
 	// QUIC learns of a loss later than the reports do, up to a timeout later when little
 	// is in flight. Until then the lost bytes keep its window shut.
-	stuck := l.missed.Load() - int64(st.PacketsLost) - l.forgiven
-	if bytes := float64(max(stuck, 0)) * fullPacket; bytes != l.stuck {
-		l.stuck, l.stuckAt = bytes, now
-	} else if stuck != 0 && now-l.stuckAt > int64(4*rtt)+int64(200*time.Millisecond) {
-		l.forgiven += stuck // probes of QUIC's own, or reports that came late
-		l.stuck = 0
+	lag := l.missed.Load() - int64(st.PacketsLost)
+	l.stuck = float64(l.recent.above(lag, now, int64(2*rtt)+int64(100*time.Millisecond))) * fullPacket
+	l.jammed = float64(l.steady.above(lag, now, int64(4*rtt)+int64(200*time.Millisecond))) * fullPacket
+}
+
+// recentLag follows by how many losses QUIC's count is behind ours. Datagrams that QUIC put into
+// one packet, probes of its own and reports that came late make the counts drift apart:
+// what they differ by all the time is no news.
+type recentLag struct {
+	base  int64 // the least lag of the time before
+	least int64 // of the time since at
+	at    int64
+}
+
+// above is the lag beyond the least of some time.
+func (g *recentLag) above(lag, now, span int64) int64 {
+	g.least = min(g.least, lag)
+	if now-g.at > span {
+		g.base, g.least, g.at = g.least, lag, now
 	}
+	return max(lag-g.base, 0)
+}
+
+// steadyLag is more cautious: only a lag that does not change at all is no news.
+type steadyLag struct {
+	base, last int64
+	at         int64
+}
+
+func (g *steadyLag) above(lag, now, span int64) int64 {
+	switch {
+	case lag != g.last:
+		g.last, g.at = lag, now
+	case lag != g.base && now-g.at > span:
+		g.base = lag
+	}
+	return max(lag-g.base, 0)
+}
+
+// clear is how full the window may be if QUIC lags behind in all that it could; audio goes
+// where that is least.
+func (l *lane) clear() float64 {
+	return (float64(l.flying.Load()) + l.jammed) / (l.window + fullPacket)
 }
 
 // load is how full the congestion window is; above 1, datagrams wait inside QUIC,

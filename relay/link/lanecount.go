@@ -60,7 +60,7 @@ func (o outcome) harms(before outcome) bool {
 	gain := (o.arrived / o.seconds) / max(before.arrived/before.seconds, 1)
 	p := (o.lost + before.lost) / (o.sent() + before.sent())
 	chance := math.Sqrt(p * (1 - p) * (1/o.sent() + 1/before.sent()))
-	return gain < usefulGain && o.loss() > harmfulTimes*before.loss()+harmfulLoss+3*chance
+	return gain < usefulGain && o.loss() > harmfulTimes*before.loss()+harmfulLoss+runs*chance
 }
 
 // laneState is what is known when a decision is due.
@@ -89,6 +89,9 @@ const (
 	// not and lost harmfulTimes as much and harmfulLoss.
 	usefulGain                = 1.2
 	harmfulTimes, harmfulLoss = 1.5, 0.02
+	// runs: three times what chance does to losses that come alone, twice that where they
+	// come in runs of five.
+	runs = 6
 	// provenFrom is where lanes begin to weigh against others on the path.
 	provenFrom = 16
 	judgedFor  = int64(3 * time.Second)

@@ -1,0 +1,73 @@
+package link
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A path that is cut for a second costs the packets of that second: the session lives on,
+// audio is back at once, video as soon as new lanes are up.
+func TestOutageIsOverWhenThePathIsBack(t *testing.T) {
+	const cutAt, cutFor = 5 * time.Second, time.Second
+	for name, oneWay := range map[string]bool{"both ways": false, "towards the receiver": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// Measured from half a second after the path is back.
+				ld := load{videos: 20, videoPPS: 125, size: 1198, audios: 3, warm: cutAt + cutFor + 500*ms, measured: 2 * time.Second}
+				clean := conditions{delay: 50 * ms}
+				x := deliver(t, clean, ld, func(p *pair, at time.Duration) {
+					dead := clean
+					dead.cut = true
+					switch at.Truncate(100 * ms) {
+					case cutAt:
+						p.set(p.a.host, p.b.host, dead)
+						if !oneWay {
+							p.set(p.b.host, p.a.host, dead)
+						}
+					case cutAt + cutFor:
+						p.both(p.a.host, p.b.host, clean)
+					case cutAt + cutFor + 100*ms:
+						if ups, downs := p.a.counts(); ups != 1 || downs != 0 {
+							t.Errorf("%d sessions began and %d ended", ups, downs)
+						}
+					}
+				})
+				x.log(t)
+				if x.audio.within(100*ms) < .999 {
+					t.Errorf("audio %v", &x.audio)
+				}
+				if x.video.within(220*ms) < .99 {
+					t.Errorf("video %v", &x.video)
+				}
+			})
+		})
+	}
+}
+
+func TestLagIsWhatIsNewOfTheDifference(t *testing.T) {
+	var r recentLag
+	var s steadyLag
+	span := int64(300 * ms)
+	now := int64(0)
+	look := func(lag int64) (recent, steady int64) {
+		now += int64(10 * ms)
+		return r.above(lag, now, span), s.above(lag, now, span)
+	}
+	look(0)
+	if recent, steady := look(3); recent != 3 || steady != 3 {
+		t.Fatalf("three losses that QUIC has not declared: %d and %d", recent, steady)
+	}
+	for i := range 200 {
+		look(3 + int64(i%2)) // three drift, now and then one more is lost
+	}
+	if recent, steady := look(4); recent != 1 || steady != 4 {
+		t.Errorf("one new loss beside three old ones: %d and %d", recent, steady)
+	}
+	for range 100 {
+		look(4)
+	}
+	if recent, steady := look(4); recent != 0 || steady != 0 {
+		t.Errorf("no new loss: %d and %d", recent, steady)
+	}
+}
