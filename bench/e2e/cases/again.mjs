@@ -25,8 +25,7 @@ const scenarios = [
   { name: "leave-full-reconnect", fresh: true },
   { name: "node-failure" },
   { name: "migration" },
-  // The SDK joins anew whatever the server does; which transport it then gets is the server's choice.
-  { name: "force-tcp", fresh: true },
+  { name: "force-tcp", fresh: true, tcp: true },
 ];
 
 /** Media of a pair, both ways, counted from now: frames decoded and packets of sound. */
@@ -62,6 +61,10 @@ async function scenario(ctx, person, s) {
   assert(bad.length === 0, `${person.name} was disconnected: ${JSON.stringify(bad)}`);
   const now = await person.do(5, (c) => c.room.localParticipant.sid);
   if (s.resumed) assert(now === sid, `${person.name} did not resume: sid ${sid}, then ${now}`);
+  if (s.tcp) {
+    const list = await person.ask(5, "transports");
+    assert(list.length > 0 && list.every((t) => t.protocol === "tcp"), `${person.name} is not on TCP: ${JSON.stringify(list)}`);
+  }
   if (s.fresh) assert(now !== sid, `${person.name} did not join anew: sid ${sid} stayed`);
 }
 
