@@ -23,4 +23,9 @@
 // ring (rewrite.Origin, track.Lookup) and only a miss climbs on (track.Resend);
 // demand and keyframe requests of many become one at every track on the way, until a
 // publisher's Source speaks to the client in RTCP.
+//
+// What goes on at 5 is bounded by what the client's path carries: each packet gets a
+// number of the connection (relay/twcc), the client reports which of them came and
+// when, relay/bwe makes of that what the path carries, and relay/allocate divides it
+// among the videos. A layer that nobody gets is demanded of nobody.
 package relay

@@ -203,3 +203,55 @@ func (v *viewer) isPaused(sid string) bool {
 	defer v.mu.Unlock()
 	return v.paused[sid]
 }
+
+// Of two cameras that do not both fit in full, the one of who speaks is larger.
+func TestSpeakerIsSeenBest(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
+		c := Start(t, 33, 20*time.Millisecond, "paris")
+		defer c.Close()
+		c.Single = single
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		const quiet, loud = 80, 20
+		var mics [2]*client.Published
+		var cameras [2]string
+		for i, name := range []string{"alice", "carol"} {
+			p := c.Join(ctx, "paris", "demo", name, "")
+			defer p.Close()
+			var err error
+			if mics[i], err = p.PublishAudio(ctx, quiet); err != nil {
+				t.Fatal(err)
+			}
+			camera, err := p.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cameras[i] = camera.Info.Sid
+		}
+		bob := c.watch(ctx, "paris", "demo", "bob")
+		defer bob.Close()
+		for _, sid := range cameras {
+			if err := bob.WaitPackets(ctx, sid, 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Net.OneWay("node-paris", "client-3", sim.Path{Delay: 10 * time.Millisecond, Rate: 1.1e6, Queue: 30000})
+		for _, speaker := range []int{1, 0} {
+			mics[speaker].SetLevel(loud)
+			mics[1-speaker].SetLevel(quiet)
+			pass(10 * time.Second)
+			better, worse := 0, 0
+			for range 20 {
+				switch of, other := bob.layer(cameras[speaker]), bob.layer(cameras[1-speaker]); {
+				case of > other:
+					better++
+				case of < other:
+					worse++
+				}
+			}
+			if t.Logf("speaker %d is seen better in %d of 20 looks, worse in %d", speaker, better, worse); better < 5 || worse > 2 {
+				t.Errorf("speaker %d is not seen best", speaker)
+			}
+		}
+	})
+}

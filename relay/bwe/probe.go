@@ -46,12 +46,13 @@ type probe struct {
 	proven       float64
 	burnt        burnt
 
-	packets, lost, bytes int
-	sent, arrived        span
-	firstSize, lastSize  int
-	before               float64 // queue
-	late                 int64   // least delay at its end
-	over                 bool    // something later was reported
+	packets, bytes      int
+	lost, lostBytes     int
+	sent, arrived       span
+	firstSize, lastSize int
+	before              float64 // queue
+	late                int64   // least delay at its end
+	over                bool    // something later was reported
 }
 
 // burnt is a rate that passed its probe and was too much all the same.
@@ -118,6 +119,7 @@ func (s *Sender) Assume(now int64, want float64) {
 func (p *probe) missing(k twcc.Packet) {
 	if p.active && k.Sent >= p.began && k.Sent <= p.until {
 		p.lost++
+		p.lostBytes += k.Size
 	}
 }
 
@@ -173,7 +175,9 @@ func (s *Sender) judge(now int64) {
 	queue := float64(p.late-e.base.least()) - p.before - e.slack(pace)
 	lost := float64(p.lost) / float64(p.lost+p.packets)
 	if came >= probePace*pace && queue < probeQueue && lost <= probeLoss+s.loss.share {
-		s.pass(now, min(0.95*pace, came))
+		// What was lost was sent all the same.
+		sent := float64(p.bytes+p.lostBytes) / float64(p.bytes)
+		s.pass(now, min(0.95*pace, came)*sent)
 		return
 	}
 	if queue < congestedAt && lost <= probeLoss+s.loss.share {
