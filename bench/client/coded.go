@@ -56,7 +56,7 @@ const spatialLayers = 3
 // PublishLayered sends a codec's packets in one stream until Stop: VP9 as Chromium does
 // with scalability mode L3T1_KEY, other codecs one packet a picture. backup names the
 // codec that PublishBackup may add, empty for none.
-func (c *Client) PublishLayered(ctx context.Context, mime, backup string, fps, size int) (*Published, error) {
+func (c *Client) PublishLayered(ctx context.Context, mime, backup string, fps, size int, change ...func(*livekit.AddTrackRequest)) (*Published, error) {
 	p := &Published{c: c}
 	cid := fmt.Sprintf("video-%p", p)
 	t, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, cid, "camera")
@@ -73,6 +73,9 @@ func (c *Client) PublishLayered(ctx context.Context, mime, backup string, fps, s
 	}
 	if backup != "" {
 		req.SimulcastCodecs = append(req.SimulcastCodecs, &livekit.SimulcastCodec{Codec: shortName(backup)})
+	}
+	for _, f := range change {
+		f(req)
 	}
 	if err := p.add(ctx, req, t); err != nil {
 		return nil, err

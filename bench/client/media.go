@@ -200,7 +200,8 @@ func (p *Published) feedback(i int) {
 // Received is a track this client receives.
 type Received struct {
 	Sid, Stream string
-	Mime        string
+	Mime        string // of the first packet
+	codec       atomic.Pointer[codec.Codec]
 	Packets     atomic.Uint64
 	Bytes       atomic.Uint64
 	// Gaps counts sequence numbers that had not come when a later one did.
@@ -228,6 +229,14 @@ func (c *Client) onTrack(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 	c.notify()
 	c.mu.Unlock()
 	c.wg.Go(func() { r.read(t) })
+}
+
+// Codec is the codec of the newest packet.
+func (r *Received) Codec() codec.Codec {
+	if c := r.codec.Load(); c != nil {
+		return *c
+	}
+	return codec.Unknown
 }
 
 func (r *Received) read(t *webrtc.TrackRemote) {
@@ -262,6 +271,8 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 		r.Packets.Add(1)
 		r.Bytes.Add(uint64(len(p.Payload)))
 		r.Size.Store(uint64(len(p.Payload)))
+		of = codec.Of(t.Codec().MimeType) // it may change with the publisher's
+		r.codec.Store(&of)
 		body := p.Payload
 		switch {
 		case of == codec.VP8:

@@ -10,6 +10,7 @@ import (
 	"maille/bench/client"
 	"maille/bench/sim"
 	"maille/proto/livekit"
+	"maille/relay/codec"
 )
 
 var (
@@ -183,6 +184,53 @@ func TestPayloadOfEveryCodecIsOpaque(t *testing.T) {
 			if r.Mime != mime || r.Corrupt.Load() > 0 || r.Keyframes.Load() == 0 {
 				t.Errorf("%s comes as %s, %d corrupt, %d keyframes", mime, r.Mime, r.Corrupt.Load(), r.Keyframes.Load())
 			}
+		}
+	})
+}
+
+// With the policy REGRESSION everyone takes the backup once someone needs it, in the
+// stream they have, and the publisher may stop the first codec.
+func TestRegressionToTheBackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 25, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris", "standup", "ann", "")
+		defer ann.Close()
+		bob := c.Join(ctx, "lyon", "standup", "bob", "")
+		defer bob.Close()
+		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000, func(r *livekit.AddTrackRequest) {
+			r.BackupCodecPolicy = livekit.BackupCodecPolicy_REGRESSION
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sid := v.Info.Sid
+		if err := bob.WaitPackets(ctx, sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		old := c.JoinWith(ctx, "paris", "standup", "old", client.Options{Codecs: []string{"video/VP8"}})
+		defer old.Close()
+		if err := ann.Wait(ctx, "the backup's turn", func() bool { return slices.Equal(ann.Subscribed(sid, "vp8"), all) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.PublishBackup(ctx, 3, 25, 600); err != nil {
+			t.Fatal(err)
+		}
+		r := bob.Track(sid)
+		if err := bob.Wait(ctx, "VP8 instead of VP9", func() bool { return r.Codec() == codec.VP8 }); err != nil {
+			t.Fatal(err)
+		}
+		had, keys := r.Packets.Load(), r.Keyframes.Load()
+		if err := bob.WaitPackets(ctx, sid, had+100); err != nil {
+			t.Fatal(err)
+		}
+		if keys == 0 || r.Corrupt.Load() > 0 || r.Gaps.Load() > 5 {
+			t.Errorf("bob gets %d keyframes, %d corrupt, %d gaps", keys, r.Corrupt.Load(), r.Gaps.Load())
+		}
+		if err := ann.Wait(ctx, "VP9's end", func() bool { return slices.Equal(ann.Subscribed(sid, "vp9"), off) }); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

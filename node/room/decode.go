@@ -24,8 +24,15 @@ func (r *Room) decodable(p *Participant, m *Member, info *livekit.TrackInfo) (t 
 }
 
 // codecFor names the relay track of the first codec that the client has not refused and
-// can make good use of.
+// can make good use of. With the policy REGRESSION everyone takes a further codec once
+// someone needs it, so that the publisher encodes only that; with the others the
+// publisher sends both meanwhile.
 func (p *Participant) codecFor(m *Member, info *livekit.TrackInfo) (id relay.TrackID, codec *livekit.SimulcastCodecInfo) {
+	for i, c := range info.Codecs {
+		if info.BackupCodecPolicy == livekit.BackupCodecPolicy_REGRESSION && i > 0 && c.Mid != "" && !p.refused[strings.ToLower(c.MimeType)] {
+			return codecID(info.Sid, c.MimeType), c
+		}
+	}
 	for i, c := range info.Codecs {
 		at := relay.TrackID(info.Sid)
 		if i > 0 {
@@ -81,6 +88,12 @@ func (r *Room) refused(p *Participant, sid relay.TrackID, s *subscription) {
 	if m == nil {
 		return
 	}
+	r.recode(p, s, m, info)
+}
+
+// recode goes on with the codec that is the right one by now.
+func (r *Room) recode(p *Participant, s *subscription, m *Member, info *livekit.TrackInfo) {
+	sid := relay.TrackID(info.Sid)
 	t, codec := r.decodable(p, m, info)
 	if s.codec = codec; codec == nil {
 		p.cannotDecode(string(sid))
@@ -89,7 +102,7 @@ func (r *Room) refused(p *Participant, sid relay.TrackID, s *subscription) {
 	if t == nil {
 		return
 	}
-	r.log.Info("codec refused, going on with another", "identity", p.identity, "track", sid, "mime", codec.MimeType)
+	r.log.Info("going on with another codec", "identity", p.identity, "track", sid, "mime", codec.MimeType)
 	p.work.do(func() {
 		err := p.sub.Recode(sid, t.Mime(), t)
 		r.post(func() {

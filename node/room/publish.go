@@ -195,6 +195,9 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	}
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
+		if !muted && pub.watched != nil {
+			p.tellQuality(pub) // a client may have let its encodings rest meanwhile
+		}
 		r.changed(p)
 	}
 	return true

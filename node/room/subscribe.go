@@ -2,6 +2,7 @@ package room
 
 import (
 	"slices"
+	"strings"
 
 	"maille/node/rtc"
 	"maille/proto/livekit"
@@ -55,7 +56,7 @@ func (r *Room) reconcile(p *Participant) {
 				r.unsubscribe(p, sid)
 			}
 			if s := p.subs[sid]; s != nil {
-				p.follow(s, info)
+				r.follow(p, s, m, info)
 			} else {
 				r.subscribe(p, m, info)
 			}
@@ -129,8 +130,8 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 }
 
 // follow notes what is newly said of a subscribed track: the layers of a further codec
-// are told once its publisher sends it.
-func (p *Participant) follow(s *subscription, info *livekit.TrackInfo) {
+// are told once its publisher sends it, and all may have to take it then.
+func (r *Room) follow(p *Participant, s *subscription, m *Member, info *livekit.TrackInfo) {
 	s.info = info
 	if s.codec == nil {
 		return
@@ -138,6 +139,10 @@ func (p *Participant) follow(s *subscription, info *livekit.TrackInfo) {
 	old := len(s.codec.Layers)
 	if c := codecOf(info, s.codec.MimeType); c != nil {
 		s.codec = c
+	}
+	if _, c := p.codecFor(m, info); c != nil && s.sub != nil && !strings.EqualFold(c.MimeType, s.codec.MimeType) {
+		r.recode(p, s, m, info)
+		return
 	}
 	if len(s.codec.Layers) != old {
 		p.applySettings(info.Sid)
@@ -155,6 +160,9 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 		return
 	}
 	s.sub = sub
+	if m, info := r.find(sid); m != nil {
+		r.follow(p, s, m, info)
+	}
 	sub.Rank(r.classOf(s.publisher, s.info))
 	p.applySettings(string(sid))
 }

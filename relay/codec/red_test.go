@@ -40,8 +40,12 @@ func TestPrimary(t *testing.T) {
 func FuzzPrimary(f *testing.F) {
 	f.Add([]byte{0x80 | 111, 0x12, 0x54, 2, 111, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, block, ok := Primary(b); ok && len(block) >= len(b) {
+		pt, block, ok := Primary(b)
+		if ok && len(block) >= len(b) {
 			t.Fatalf("%d bytes out of %d", len(block), len(b))
+		}
+		if ok && REDOf(b, pt^1) {
+			t.Fatalf("%x is of payload type %d, not %d", b, pt, pt^1)
 		}
 	})
 }
