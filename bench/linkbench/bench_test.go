@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if IsChild() {
 		os.Exit(Child(os.Stdin, os.Stdout))
 	}
+	if os.Getenv(recordEnv) != "" {
+		os.Exit(recordChild())
+	}
 	goleak.VerifyTestMain(m)
 }
 

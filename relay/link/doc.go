@@ -7,14 +7,16 @@
 // overflows ends the session, or, if it carries offers (offer.go), loses its oldest.
 //
 // Sending: a bounded queue (queue.go), one goroutine that bundles what is queued
-// (bundler.go), and the lane a stream is on or else the least loaded (order.go, lane.go).
+// (bundler.go; much audio gathers a little first, gather.go), and the lane a stream is on, or
+// that in use, or else the least loaded (order.go, lane.go), several datagrams at once
+// (handover.go).
 // The peer reports what arrives when (feedback.go, sentlog.go); from that follow the pace
 // of the whole link (relay/bwe), the number of lanes (lanecount.go, warm.go), copies of
-// audio (double.go), what is shed (shed.go) and how large datagrams are (size.go).
+// audio and second repairs (double.go, seconds.go), what is shed (shed.go) and how large datagrams are (size.go).
 // Receiving: a loop per lane, and a chain per stream that tells what is missing
 // (chain.go) and asks for it; order.go puts the rest in order. What a peer may ask of this
 // node is bounded (budget.go, and the limits below). All connections of an endpoint share
-// one UDP socket.
+// one UDP socket. After an outage lanes are replaced (revive.go).
 //
 // Goroutines: an endpoint owns its accept loop and one loop per peer it dials. A
 // session owns its control reader and writer, one reader per channel the peer opened
