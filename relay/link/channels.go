@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -12,14 +13,19 @@ import (
 	linkpb "maille/proto/link"
 )
 
-// channels are the ordered channels this side sends on, and the names the peer does.
+// channels are the ordered channels this side sends on, and those the peer does.
 type channels struct {
 	mu   sync.Mutex // guards the fields below
 	out  map[string]*channel
-	in   map[string]bool
-	held int // bytes queued or being written, all channels together
+	in   map[string]chan struct{} // closed when the newest stream of that name is read
+	held int                      // bytes queued or being written, all channels together
 	done bool
 }
+
+// channelIdle is how long a channel may carry nothing before its stream ends; the next
+// message opens another. Rooms come and go for as long as a session lives, and a living
+// one says something every few seconds.
+const channelIdle = int64(time.Minute)
 
 // channel is one ordered channel to the peer: a stream, opened with the first message.
 type channel struct {
@@ -29,10 +35,11 @@ type channel struct {
 	bytes   int  // queued or being written
 	waiting int  // bytes of pending
 	writing bool // a goroutine is sending
+	used    int64
 }
 
 func (c *channels) init() {
-	c.out, c.in = make(map[string]*channel), make(map[string]bool)
+	c.out, c.in = make(map[string]*channel), make(map[string]chan struct{})
 }
 
 // Send queues a message on a named channel, which opens with its first message. It
@@ -72,6 +79,7 @@ func (s *Session) Send(name string, msg []byte) error {
 // enqueue adds a message to a channel. Call it with the lock held.
 func (s *Session) enqueue(c *channel, msg []byte) {
 	c.pending = append(c.pending, msg)
+	c.used = relay.Now()
 	c.bytes += len(msg)
 	c.waiting += len(msg)
 	s.channels.held += len(msg)
@@ -129,6 +137,21 @@ func (s *Session) write(c *channel, batch [][]byte) error {
 	return nil
 }
 
+// endIdle ends the streams of channels that carried nothing for channelIdle.
+func (c *channels) endIdle(now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, ch := range c.out {
+		if ch.writing || now-ch.used < channelIdle {
+			continue
+		}
+		delete(c.out, name)
+		if ch.stream != nil {
+			_ = ch.stream.Close() // fails only when the session ends, and all streams with it
+		}
+	}
+}
+
 // close lets no writer start any more.
 func (c *channels) close() {
 	c.mu.Lock()
@@ -149,7 +172,7 @@ func (s *Session) acceptChannels() {
 }
 
 func (s *Session) readChannel(stream *quic.ReceiveStream) {
-	name, err := s.openChannel(stream)
+	name, read, err := s.openChannel(stream)
 	for err == nil {
 		var msg []byte
 		if msg, err = readFrame(stream, maxMessage); err == nil {
@@ -157,26 +180,45 @@ func (s *Session) readChannel(stream *quic.ReceiveStream) {
 			s.e.cfg.Handler.Message(s, name, msg)
 		}
 	}
-	if errors.Is(err, io.EOF) {
-		err = ErrProtocol // channels stay open as long as the session
+	if read != nil && errors.Is(err, io.EOF) {
+		s.channels.forgetRead(name, read)
+		return
 	}
 	s.fail(err)
 }
 
-func (s *Session) openChannel(stream *quic.ReceiveStream) (string, error) {
+// openChannel reads whose stream it is, and waits until the one before it of the same
+// name is read to its end: that one's messages came first.
+func (s *Session) openChannel(stream *quic.ReceiveStream) (name string, read chan struct{}, err error) {
 	hello := new(linkpb.Hello)
 	if err := readMessage(stream, maxHello, hello); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if hello.Kind != linkpb.Hello_KIND_CHANNEL || hello.Channel == "" || len(hello.Channel) > maxName {
-		return "", ErrProtocol
+		return "", nil, ErrProtocol
 	}
 	cs := &s.channels
+	read = make(chan struct{})
 	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if cs.in[hello.Channel] || len(cs.in) >= maxChannels {
-		return "", ErrProtocol // a second stream would break the order
+	before := cs.in[hello.Channel]
+	cs.in[hello.Channel] = read
+	cs.mu.Unlock()
+	if before != nil {
+		select {
+		case <-before:
+		case <-s.ctx.Done():
+			return "", nil, ErrClosed
+		}
 	}
-	cs.in[hello.Channel] = true
-	return hello.Channel, nil
+	return hello.Channel, read, nil
+}
+
+// forgetRead lets the next stream of a name begin.
+func (c *channels) forgetRead(name string, read chan struct{}) {
+	close(read)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.in[name] == read {
+		delete(c.in, name)
+	}
 }

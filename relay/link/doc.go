@@ -45,7 +45,7 @@ const version = 1
 // Limits. Each bounds what a peer, even a compromised one, can make this node hold.
 const (
 	maxStreams     = 8192    // tracks pulled over one session in one direction
-	maxChannels    = 4096    // ordered channels in one direction; a room needs one
+	maxChannels    = 4096    // ordered channels in use in one direction; a room needs two
 	maxMessage     = 4 << 20 // one message on a channel: a roster of 150 with metadata
 	maxControl     = 64 << 10
 	maxHello       = 4 << 10

@@ -251,6 +251,9 @@ func readFrame(r io.Reader, limit int) ([]byte, error) {
 		}
 		m, err := io.ReadFull(r, b[len(b):min(cap(b), int(n))])
 		b = b[:len(b)+m]
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return nil, err
 		}

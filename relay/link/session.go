@@ -192,6 +192,7 @@ func (s *Session) upkeep() {
 			s.probed[id%uint32(len(s.probed))].Store(now)
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
 			s.tellStats()
+			s.channels.endIdle(now)
 			s.lanes.unstick(now)
 			s.tuneSize(now)
 			s.tuneLanes(now)
