@@ -352,12 +352,12 @@ func TestEmptyRequests(t *testing.T) {
 		} else {
 			empty.ProtoReflect().Set(field, field.Default())
 		}
-		d := s.join("eve")
+		d := s.join(string(field.Name()))
 		d.await(t, "join", isJoin)
 		d.requests <- empty
 		d.Close(0, "")
 	}
-	for _, nothing := range []*livekit.SignalRequest{
+	for i, nothing := range []*livekit.SignalRequest{
 		{},
 		{Message: &livekit.SignalRequest_Offer{}},
 		{Message: &livekit.SignalRequest_Answer{}},
@@ -374,7 +374,7 @@ func TestEmptyRequests(t *testing.T) {
 		{Message: &livekit.SignalRequest_Simulate{}},
 		{Message: &livekit.SignalRequest_Leave{}},
 	} {
-		d := s.join("eve")
+		d := s.join("eve-" + string(rune('a'+i)))
 		d.await(t, "join", isJoin)
 		d.requests <- nothing
 		d.Close(0, "")
