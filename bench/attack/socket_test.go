@@ -293,7 +293,7 @@ func (s *siege) ws(token string) *websocket.Conn {
 func TestMessageNoise(t *testing.T) {
 	besiege(t, func(s *siege) {
 		for i := range 200 {
-			c := s.ws(s.token(fmt.Sprint("guest-", i%5)))
+			c := s.ws(s.token(fmt.Sprint("guest-", i)))
 			noise := make([]byte, 1+i)
 			_, _ = rand.Read(noise)
 			ctx, cancel := context.WithTimeout(s.ctx, time.Second)
