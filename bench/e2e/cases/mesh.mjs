@@ -96,6 +96,12 @@ async function unwatched(ctx) {
   } finally {
     for (const p of [blaise, dora]) await p.ask(5, "subscribe", "ada", "camera", true);
   }
+  for (const p of [blaise, dora]) {
+    await until(`${p.name} sees ada again`, 10, async () => {
+      const row = (await p.received())["ada/camera"];
+      return row?.frames > 3 || { row, events: (await p.seen({})).slice(-12) };
+    });
+  }
   await until("ada's camera crosses into lyon again", 10, async () => {
     const now = await crossed();
     // The crossing may have been counted anew since it stopped.

@@ -51,6 +51,7 @@ async function evidence(ctx, name) {
       facts[p.name] = {
         sent: await p.ask(5, "sent").catch(String),
         received: await p.received().catch(String),
+        events: (await p.seen({}).catch(() => [])).slice(-60),
         console: p.view.lines.slice(-40),
       };
     }
