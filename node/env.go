@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"maille/node/auth"
+	"maille/node/config"
 	"maille/node/guard"
 	"maille/node/room"
 	"maille/node/rtc"
@@ -18,7 +19,7 @@ type env struct{ n *Node }
 func (e *env) Self() string                     { return e.n.self.Name }
 func (e *env) Region() string                   { return e.n.self.Region }
 func (e *env) Engine() *rtc.Engine              { return e.n.engine }
-func (e *env) ICEServers() []*livekit.ICEServer { return nil }
+func (e *env) ICEServers() []*livekit.ICEServer { return iceServers(e.n.cfg.ICEServers) }
 func (e *env) Version() string                  { return CompatVersion }
 func (e *env) Now() time.Time                   { return e.n.now() }
 func (e *env) Void(c *auth.Claims)              { e.n.void(auth.Revoke(c, e.n.now())) }
@@ -60,4 +61,12 @@ func (e *env) Token(p *room.Participant) string {
 		e.n.log.Error("refresh token", "err", err)
 	}
 	return token
+}
+
+func iceServers(list config.ICEServers) []*livekit.ICEServer {
+	var out []*livekit.ICEServer
+	for _, s := range list {
+		out = append(out, &livekit.ICEServer{Urls: s.URLs, Username: s.Username, Credential: s.Credential})
+	}
+	return out
 }

@@ -33,7 +33,10 @@ type Config struct {
 	// PublicURL is the base URL clients are told, when a load balancer with TLS stands in
 	// front; empty is ws:// with Advertise and the signal port.
 	PublicURL string `yaml:"public_url"`
-	Ports     Ports  `yaml:"ports"`
+	// ICEServers are STUN and TURN servers that clients are told; none is needed where
+	// clients reach the media ports.
+	ICEServers ICEServers `yaml:"ice_servers"`
+	Ports      Ports      `yaml:"ports"`
 	// Admin is the loopback host:port for operators.
 	Admin string `yaml:"admin"`
 	// Keys maps API keys to their secrets. Every node needs the same.

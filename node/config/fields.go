@@ -67,6 +67,11 @@ var fields = []Field{
 		Doc: "Base URL clients are told when a load balancer with TLS stands in front.\nEmpty is ws:// with the advertised address.",
 	},
 	{
+		Key: "ice_servers", Secret: true, ptr: func(c *Config) any { return &c.ICEServers },
+		Example: "ice_servers:\n  - urls: [\"turn:turn.example.org:3478?transport=udp\", \"turns:turn.example.org:443?transport=tcp\"]\n    username: maille\n    credential: every-client-is-told-this",
+		Doc:     "STUN and TURN servers that clients are told. None is needed where clients reach the\nmedia ports.",
+	},
+	{
 		Key: "ports.signal", Example: "7880", ptr: func(c *Config) any { return &c.Ports.Signal },
 		Doc: "TCP, clients: WebSocket, server API, meeting page.",
 	},

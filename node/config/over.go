@@ -18,7 +18,7 @@ const FileEnv = "MAILLE_CONFIG"
 var kubernetes = regexp.MustCompile(`_SERVICE_(HOST|PORT)|_PORT_[0-9]+_(TCP|UDP)|^MAILLE_([A-Z0-9_]*_)?PORT$`)
 
 // SetEnv puts the MAILLE_* variables of environ ("NAME=value") over c. Lists are
-// separated by commas, maps are written as YAML: MAILLE_KEYS="{key: secret}". An empty
+// separated by commas, maps and lists of maps are written as YAML: MAILLE_KEYS="{key: secret}". An empty
 // value counts as unset.
 func (c *Config) SetEnv(environ []string) error {
 	var errs []error
@@ -54,10 +54,10 @@ func (c *Config) set(f Field, origin, value string) error {
 	p := f.ptr(c)
 	var err error
 	switch p.(type) {
-	case *map[string]string, *Networks:
+	case *map[string]string, *Networks, *ICEServers:
 		file, perr := parser.ParseBytes([]byte(value), 0)
 		if perr != nil || len(file.Docs) != 1 || file.Docs[0].Body == nil {
-			err = errors.New("must be a map")
+			err = errors.New("must be a map or list as in the file")
 			break
 		}
 		err = setNode(p, file.Docs[0].Body)

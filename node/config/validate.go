@@ -31,6 +31,7 @@ func (c Config) Validate() error {
 	v.networks()
 	v.logging()
 	v.rooms()
+	v.iceServers()
 	return errors.Join(v.errs...)
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,26 @@ func TestValidate(t *testing.T) {
 		"loudest": {
 			func(c *Config) { c.Room.Loudest = 33 },
 			"room.loudest 33 is not from 0 to 32; write for example 3",
+		},
+		"ICE servers": {
+			func(c *Config) {
+				c.ICEServers = ICEServers{
+					{URLs: []string{"stun:stun.example.org", "stuns:192.0.2.1:5349", "stun:[2001:db8::1]", "stun:[2001:db8::1]:3478"}},
+					{URLs: []string{"turn:a:3478", "turns:a:443?transport=tcp", "turn:a?transport=udp"}, Username: "u", Credential: "hunter2"},
+				}
+			}, "",
+		},
+		"TURN server without credential": {
+			func(c *Config) { c.ICEServers = ICEServers{{URLs: []string{"turn:a"}, Username: "u"}} },
+			"ice_servers has a TURN server without username or credential at place 1" + insteadOf("ice_servers"),
+		},
+		"ICE server without URL": {
+			func(c *Config) { c.ICEServers = ICEServers{{URLs: []string{"stun:a"}}, {Credential: "hunter2"}} },
+			"ice_servers has 0 urls at place 2, not 1 to 8" + insteadOf("ice_servers"),
+		},
+		"too many ICE servers": {
+			func(c *Config) { c.ICEServers = slices.Repeat(ICEServers{{URLs: []string{"stun:a"}}}, 17) },
+			"ice_servers has 17 servers, more than 16" + insteadOf("ice_servers"),
 		},
 		"without quorum": {
 			func(c *Config) { c.WithoutQuorum = "wait" },

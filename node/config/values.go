@@ -74,6 +74,8 @@ func setNode(p any, n ast.Node) error {
 			return err
 		}
 		return p.set(l)
+	case *ICEServers:
+		return p.set(n)
 	case *map[string]string:
 		*p = nil
 		return pairs(n, func(key string, value ast.Node) error {

@@ -24,6 +24,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// testICE is what the node's operator wants clients to use.
+var testICE = []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}, Username: "u", Credential: "c"}}
+
 // alone is a node without links.
 type alone struct {
 	engine  *rtc.Engine
@@ -40,7 +43,7 @@ func (a *alone) Pull(string, string, *track.Track) Upstream { return nil }
 func (a *alone) Revoke(string, relay.TrackID)               {}
 func (a *alone) Engine() *rtc.Engine                        { return a.engine }
 func (a *alone) Token(*Participant) string                  { return "token" }
-func (a *alone) ICEServers() []*livekit.ICEServer           { return nil }
+func (a *alone) ICEServers() []*livekit.ICEServer           { return testICE }
 func (a *alone) Version() string                            { return "0.0.0" }
 func (a *alone) Void(*auth.Claims)                          {}
 func (a *alone) Voided(*auth.Claims) bool                   { return false }

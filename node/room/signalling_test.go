@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
 	"maille/node/signal"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -213,4 +216,17 @@ func TestTrackOfTheSameCidWaits(t *testing.T) {
 	d.await(t, "second track", func(m *livekit.SignalResponse) bool {
 		return m.GetTrackPublished() != nil && m.GetTrackPublished().Track.Sid != first
 	})
+}
+
+// A client needs them to join and, since they may have changed, to come back.
+func TestICEServersAreTold(t *testing.T) {
+	s := newStage(t)
+	join := s.join("ann").await(t, "join", isJoin).GetJoin()
+	if diff := cmp.Diff(testICE, join.IceServers, protocmp.Transform()); diff != "" {
+		t.Error("join:", diff)
+	}
+	back := s.resume("ann", join.Participant.Sid).await(t, "reconnect", func(m *livekit.SignalResponse) bool { return m.GetReconnect() != nil })
+	if diff := cmp.Diff(testICE, back.GetReconnect().IceServers, protocmp.Transform()); diff != "" {
+		t.Error("reconnect:", diff)
+	}
 }
