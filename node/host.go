@@ -8,9 +8,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/config"
 	"maille/node/guard"
 	"maille/node/signal"
 	"maille/placement"
+	"maille/proto/livekit"
 	meshpb "maille/proto/mesh"
 )
 
@@ -90,25 +92,35 @@ func (n *Node) openSession(ctx context.Context, j *signal.Join, a placement.Assi
 func (n *Node) Validate(_ context.Context, j *signal.Join) error { return n.checkVoid(j.Claims) }
 
 func (n *Node) place(ctx context.Context, j *signal.Join, avoid []string) (placement.Assignment, error) {
-	settings := &meshpb.RoomSettings{
-		EmptyTimeoutS: n.cfg.Room.EmptyTimeoutS, DepartureTimeoutS: n.cfg.Room.DepartureTimeoutS,
-		Loudest: proto.Uint32(n.cfg.Room.Loudest), MaxParticipants: n.cfg.Room.MaxParticipants,
-	}
-	if c, err := j.Claims.RoomConfiguration(); err == nil && c != nil {
-		if c.EmptyTimeout > 0 {
-			settings.EmptyTimeoutS = c.EmptyTimeout
-		}
-		if c.DepartureTimeout > 0 {
-			settings.DepartureTimeoutS = c.DepartureTimeout
-		}
-		if c.MaxParticipants > 0 {
-			settings.MaxParticipants = c.MaxParticipants
-		}
-		settings.Metadata = c.Metadata
-	}
+	c, _ := j.Claims.RoomConfiguration() // what cannot be read says nothing
+	settings := roomSettings(n.cfg.Room, c)
 	return n.placement.Join(ctx, placement.Request{
 		Room: j.Room, Region: n.regionOf(j), Settings: settings, Entry: n.self.Name, Avoid: avoid,
 	})
+}
+
+// roomSettings are those of a new room: what its first token says, else the operator.
+func roomSettings(of config.Room, c *livekit.RoomConfiguration) *meshpb.RoomSettings {
+	s := &meshpb.RoomSettings{
+		EmptyTimeoutS: of.EmptyTimeoutS, DepartureTimeoutS: of.DepartureTimeoutS,
+		Loudest: proto.Uint32(of.Loudest), MaxParticipants: of.MaxParticipants,
+		MinPlayoutDelayMs: of.MinPlayoutDelayMS, MaxPlayoutDelayMs: of.MaxPlayoutDelayMS,
+	}
+	if c.GetEmptyTimeout() > 0 {
+		s.EmptyTimeoutS = c.EmptyTimeout
+	}
+	if c.GetDepartureTimeout() > 0 {
+		s.DepartureTimeoutS = c.DepartureTimeout
+	}
+	if c.GetMaxParticipants() > 0 {
+		s.MaxParticipants = c.MaxParticipants
+	}
+	// Together: one of each origin may contradict the other.
+	if c.GetMinPlayoutDelay() > 0 || c.GetMaxPlayoutDelay() > 0 {
+		s.MinPlayoutDelayMs, s.MaxPlayoutDelayMs = c.MinPlayoutDelay, c.MaxPlayoutDelay
+	}
+	s.Metadata = c.GetMetadata()
+	return s
 }
 
 // regionOf is the region a client is served from: its own hint if it names one that

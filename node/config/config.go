@@ -83,6 +83,10 @@ type Room struct {
 	MaxParticipants uint32 `yaml:"max_participants"`
 	// Loudest is how many of the loudest speakers are heard at once; 0 is all.
 	Loudest uint32 `yaml:"loudest"`
+	// MinPlayoutDelayMS and MaxPlayoutDelayMS bound how long clients hold video back before
+	// they show it, in milliseconds. Both 0 leave it to them; the latter alone is no bound.
+	MinPlayoutDelayMS uint32 `yaml:"min_playout_delay_ms"`
+	MaxPlayoutDelayMS uint32 `yaml:"max_playout_delay_ms"`
 }
 
 // Values of WithoutQuorum.

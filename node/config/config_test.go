@@ -97,7 +97,7 @@ func TestParseErrors(t *testing.T) {
 		},
 		"unknown key like no other": {
 			"room:\n  xxxxxxxxxxxxxxxx: 1\n",
-			"maille.yaml:2: unknown key \"room.xxxxxxxxxxxxxxxx\"; known are room.empty_timeout_s, room.departure_timeout_s, room.max_participants, room.loudest\n    xxxxxxxxxxxxxxxx:",
+			"maille.yaml:2: unknown key \"room.xxxxxxxxxxxxxxxx\"; known are room.empty_timeout_s, room.departure_timeout_s, room.max_participants, room.loudest, room.min_playout_delay_ms, room.max_playout_delay_ms\n    xxxxxxxxxxxxxxxx:",
 		},
 		"number": {
 			"ports:\n  link: quic\n",

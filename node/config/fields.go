@@ -144,6 +144,14 @@ var fields = []Field{
 		Doc: "How many people are heard at once: the loudest, chosen anew all the time, are\nrelayed and sent to everyone. At most 32. 0 is all, which costs every listener the\ntraffic of every microphone.",
 	},
 	{
+		Key: "room.min_playout_delay_ms", Example: "0", ptr: func(c *Config) any { return &c.Room.MinPlayoutDelayMS },
+		Doc: "The least that clients hold video back before they show it, in milliseconds, at most\n40950: a smoother picture, later. With 0 here and below they choose.",
+	},
+	{
+		Key: "room.max_playout_delay_ms", Example: "0", ptr: func(c *Config) any { return &c.Room.MaxPlayoutDelayMS },
+		Doc: "The most that clients hold video back, in milliseconds, at most 40950. 0 is no bound.",
+	},
+	{
 		Key: "log_level", Example: "info", ptr: func(c *Config) any { return &c.LogLevel },
 		Doc: "The least that is logged: debug, info, warn or error.",
 	},

@@ -93,7 +93,7 @@ func (v *validation) iceServers() {
 func checkICEURL(s string) error {
 	scheme, rest, ok := strings.Cut(s, ":")
 	if !ok || !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) {
-		return errors.New("does not begin with stun:, stuns:, turn: or turns:")
+		return errors.New("is not of scheme stun, stuns, turn or turns")
 	}
 	addr, query, asks := strings.Cut(rest, "?")
 	if asks && (strings.HasPrefix(scheme, "stun") || query != "transport=udp" && query != "transport=tcp") {

@@ -19,6 +19,9 @@ import (
 // maxBootstrap is the most voters a cluster has.
 const maxBootstrap = 5
 
+// maxPlayoutMS is what the playout-delay header extension can say: 12 bits of 10 ms.
+const maxPlayoutMS = 40_950
+
 // Validate checks settings against each other and for sense. All mistakes are reported
 // at once, each an *Error.
 func (c Config) Validate() error {
@@ -80,6 +83,15 @@ const regionRule = `may have 1 to 63 of a-z, 0-9 and "-"`
 func (v *validation) rooms() {
 	if n := v.c.Room.Loudest; n > audio.MaxLoudest {
 		v.wrong("room.loudest", "%d is not from 0 to %d", n, audio.MaxLoudest)
+	}
+	least, most := v.c.Room.MinPlayoutDelayMS, v.c.Room.MaxPlayoutDelayMS
+	if least > maxPlayoutMS {
+		v.wrong("room.min_playout_delay_ms", "%d is not from 0 to %d", least, maxPlayoutMS)
+	}
+	if most > maxPlayoutMS {
+		v.wrong("room.max_playout_delay_ms", "%d is not from 0 to %d", most, maxPlayoutMS)
+	} else if most > 0 && most < least {
+		v.wrong("room.max_playout_delay_ms", "%d is below room.min_playout_delay_ms, %d", most, least)
 	}
 }
 

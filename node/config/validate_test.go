@@ -122,6 +122,16 @@ func TestValidate(t *testing.T) {
 			func(c *Config) { c.ICEServers = slices.Repeat(ICEServers{{URLs: []string{"stun:a"}}}, 17) },
 			"ice_servers has 17 servers, more than 16" + insteadOf("ice_servers"),
 		},
+		"playout delay":               {func(c *Config) { c.Room.MinPlayoutDelayMS, c.Room.MaxPlayoutDelayMS = 40950, 40950 }, ""},
+		"playout delay without bound": {func(c *Config) { c.Room.MinPlayoutDelayMS = 100 }, ""},
+		"playout delay of at most less than at least": {
+			func(c *Config) { c.Room.MinPlayoutDelayMS, c.Room.MaxPlayoutDelayMS = 200, 100 },
+			"room.max_playout_delay_ms 100 is below room.min_playout_delay_ms, 200; write for example 0",
+		},
+		"playout delay too long": {
+			func(c *Config) { c.Room.MinPlayoutDelayMS, c.Room.MaxPlayoutDelayMS = 40951, 40951 },
+			"room.min_playout_delay_ms 40951 is not from 0 to 40950; write for example 0\nroom.max_playout_delay_ms 40951 is not from 0 to 40950; write for example 0",
+		},
 		"without quorum": {
 			func(c *Config) { c.WithoutQuorum = "wait" },
 			`without_quorum "wait" is neither serve nor refuse; write for example serve`,

@@ -86,6 +86,7 @@ const (
 	uriTransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 	uriCaptureTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+	uriPlayout     = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 )
 
 var extensions = map[Role]map[relay.Kind][]string{
@@ -194,7 +195,9 @@ func choose(offered []webrtc.RTPCodecParameters, wish string) (chosen []webrtc.R
 	return chosen
 }
 
-func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
+// mediaEngine is what a role negotiates, with playout for sections that this node sends
+// video in.
+func mediaEngine(r Role, playout bool) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range codecs {
 		if !c.in(r) {
@@ -218,6 +221,12 @@ func mediaEngine(r Role) (*webrtc.MediaEngine, error) {
 			if err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, pionKind(kind), dirs...); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if playout && r.sends() {
+		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uriPlayout}, webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverDirectionSendonly)
+		if err != nil {
+			return nil, err
 		}
 	}
 	return m, nil

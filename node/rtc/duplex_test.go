@@ -32,7 +32,7 @@ func (w *world) duplex() *duplexPair {
 	w.t.Helper()
 	d := &duplexPair{uplinkPair: &uplinkPair{probe: &probe{}, w: w, pc: w.browser()}}
 	var err error
-	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Duplex, Name: "client"})
+	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Duplex, Name: "client", Playout: w.playout})
 	w.check(err)
 	for ch := range numChannels {
 		dc, err := d.pc.CreateDataChannel(ch.String(), nil)

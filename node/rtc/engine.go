@@ -73,7 +73,7 @@ type Engine struct {
 	log     *slog.Logger
 	refused *guard.Counts
 	cert    webrtc.Certificate
-	terms   map[Role]apiTerms
+	terms   map[apiKind]apiTerms
 	udp     *mux
 	tcp     ice.TCPMux
 	byID    sync.Map // pion's name of a connection to its *Peer
@@ -125,22 +125,28 @@ func NewEngine(cfg Config) (*Engine, error) {
 	if err := harden(&settings, cfg.AllowLoopback); err != nil {
 		return nil, errors.Join(err, e.closeSockets())
 	}
-	e.terms = make(map[Role]apiTerms)
-	for _, r := range []Role{Uplink, Downlink, Duplex} {
-		m, err := mediaEngine(r)
+	e.terms = make(map[apiKind]apiTerms)
+	for _, k := range []apiKind{{Uplink, false}, {Downlink, false}, {Duplex, false}, {Downlink, true}, {Duplex, true}} {
+		m, err := mediaEngine(k.role, k.playout)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("rtc: codec table: %w", err), e.closeSockets())
 		}
 		reg := &interceptor.Registry{}
-		if r.receives() {
+		if k.role.receives() {
 			receiving(e, reg)
 		}
-		e.terms[r] = apiTerms{m, reg, settings}
+		e.terms[k] = apiTerms{m, reg, settings}
 	}
 	return e, nil
 }
 
-// apiTerms are what the connections of a role have in common.
+// apiKind names what connections differ in: playout ones tell clients of a Playout.
+type apiKind struct {
+	role    Role
+	playout bool
+}
+
+// apiTerms are what the connections of a kind have in common.
 type apiTerms struct {
 	media        *webrtc.MediaEngine
 	interceptors *interceptor.Registry
@@ -149,7 +155,7 @@ type apiTerms struct {
 
 // connection makes a peer's PeerConnection; pion copies what is shared.
 func (e *Engine) connection(p *Peer) (*webrtc.PeerConnection, error) {
-	t := e.terms[p.role]
+	t := e.terms[apiKind{p.role, p.role.sends() && p.playout != Playout{}}]
 	t.settings.BufferFactory = p.inbox
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(t.media), webrtc.WithInterceptorRegistry(t.interceptors), webrtc.WithSettingEngine(t.settings))
 	return api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.cert}})

@@ -118,6 +118,7 @@ func (s *Subscriber) feedback(datagram []byte, a *asked) {
 		a.report.At, a.report.RTT = now, s.roundTrip(now, a.lsr, a.delay)
 		s.peer.missed(s, b, s.heard.Load(), a.report)
 		s.heard.Store(a.report)
+		s.told(a.report)
 	}
 	if a.keyframe {
 		s.keyframes.Add(1)

@@ -25,7 +25,11 @@ type meeting struct {
 
 func newMeeting(t *testing.T, watch ...Down) *meeting {
 	t.Helper()
-	w := newWorld(t)
+	return newWorld(t).meet(watch...)
+}
+
+func (w *world) meet(watch ...Down) *meeting {
+	w.t.Helper()
 	m := &meeting{world: w, up: w.uplink(), down: w.downlink(), subs: make(map[relay.TrackID]*Subscriber)}
 	m.mic, m.cam = m.up.audio("mic"), m.up.video("cam", "q", "h", "f")
 	w.check(m.up.peer.Expect(Expect{Sid: "TR_AM", Cid: "mic", Kind: relay.Audio}))

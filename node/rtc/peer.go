@@ -25,6 +25,8 @@ type Options struct {
 	TCPOnly bool
 	// Resumed is set for a client that comes from another node; Resume follows.
 	Resumed bool
+	// Playout is what the client is told about the video it is sent.
+	Playout Playout
 }
 
 // Peer is the node's end of one PeerConnection with a client. In the two-connection
@@ -34,6 +36,7 @@ type Peer struct {
 	role   Role
 	// tcpOnly: see Options.TCPOnly.
 	tcpOnly bool
+	playout Playout
 	log     *slog.Logger
 	h       Handler
 	pc      *webrtc.PeerConnection
@@ -62,7 +65,7 @@ type Peer struct {
 // something to offer (Downlink). h is called until State(Closed).
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
-		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil,
+		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, playout: o.Playout,
 		log:    e.log.With("peer", o.Name, "role", o.Role.String()),
 		events: newEvents(),
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),

@@ -24,6 +24,7 @@ type writer struct {
 	header  rtp.Header
 	numbers [2]byte // transport-wide sequence number
 	dd      []byte  // dependency descriptor
+	delay   []byte  // playout delay; nil once the client knows it
 	payload []byte
 	rtxSeq  uint16
 }
@@ -50,6 +51,7 @@ func (w *writer) head(c *pathToClient, b *binding, in *relay.Packet, f *frames, 
 			w.extend(b.ids.Descriptor, w.dd)
 		}
 		w.extend(b.ids.CaptureTime, in.CaptureTime)
+		w.extend(b.ids.PlayoutDelay, w.delay)
 	}
 	if b.ids.TransportCC != 0 {
 		binary.BigEndian.PutUint16(w.numbers[:], uint16(c.next.Add(1)))
@@ -136,7 +138,9 @@ func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bo
 		s.drops.Add(relay.DropSend)
 		return
 	}
-	s.sent.Add(1)
+	if s.sent.Add(1) == 1 {
+		s.begun = o.Seq
+	}
 	s.bytes.Add(uint64(len(payload)))
 	s.repair.credit(len(payload))
 }
@@ -156,7 +160,7 @@ func (s *Subscriber) padding(b *binding, o rewrite.Out) {
 // is negotiated, else the very same packet. The caller holds mu.
 func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
 	w := &s.writer
-	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || s.out.svc) {
+	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || b.ids.PlayoutDelay != 0 || s.out.svc) {
 		return // it might not be the same: see extensions
 	}
 	w.head(&s.peer.path, b, p, &s.out.frames, o, s.out.marked(p))

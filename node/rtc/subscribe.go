@@ -36,6 +36,7 @@ type Subscriber struct {
 	heeds   relay.LayerSet // and to hear
 	writer  writer
 	repair  repairBudget
+	begun   uint16 // first number sent, of a packet with media
 	newest  uint16 // highest number sent
 	pending pending
 	settled settled
@@ -60,6 +61,7 @@ type binding struct {
 
 func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
 	s := &Subscriber{peer: p, down: d, track: t, out: newForwarder(d, p.engine.now()), writer: newWriter()}
+	s.writer.delay = p.playout.bytes(d.Kind)
 	p.path.joins(s)
 	return s
 }

@@ -56,7 +56,7 @@ func (w *world) downlink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngi
 		}
 	})
 	var err error
-	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Downlink, Name: "watcher"})
+	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Downlink, Name: "watcher", Playout: w.playout})
 	w.check(err)
 	return d
 }

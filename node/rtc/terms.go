@@ -100,6 +100,8 @@ func setExtension(m *packet.ExtMap, uri string, id uint8) {
 		m.CaptureTime = id
 	case uriTransportCC:
 		m.TransportCC = id
+	case uriPlayout:
+		m.PlayoutDelay = id
 	}
 }
 

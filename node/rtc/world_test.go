@@ -38,6 +38,8 @@ type world struct {
 	router *vnet.Router
 	client *vnet.Net
 	now    func() int64
+	// playout is what those who watch are told.
+	playout Playout
 }
 
 func testLog() *slog.Logger {
@@ -97,6 +99,7 @@ func (w *world) browser(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngin
 		}
 	}
 	w.check(m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uriLevel}, webrtc.RTPCodecTypeAudio))
+	w.check(m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uriPlayout}, webrtc.RTPCodecTypeVideo))
 	r := &interceptor.Registry{}
 	var s webrtc.SettingEngine
 	s.SetNet(w.client)

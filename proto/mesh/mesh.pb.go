@@ -743,9 +743,12 @@ type RoomSettings struct {
 	Metadata          string                 `protobuf:"bytes,4,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	AllowedRegions    []string               `protobuf:"bytes,5,rep,name=allowed_regions,json=allowedRegions,proto3" json:"allowed_regions,omitempty"` // empty = all
 	// How many of the loudest are heard at once, at most 32; absent = 3, 0 = all.
-	Loudest       *uint32 `protobuf:"varint,6,opt,name=loudest,proto3,oneof" json:"loudest,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Loudest *uint32 `protobuf:"varint,6,opt,name=loudest,proto3,oneof" json:"loudest,omitempty"`
+	// Bounds on how long clients hold video back, in milliseconds; both 0 = their choice.
+	MinPlayoutDelayMs uint32 `protobuf:"varint,7,opt,name=min_playout_delay_ms,json=minPlayoutDelayMs,proto3" json:"min_playout_delay_ms,omitempty"`
+	MaxPlayoutDelayMs uint32 `protobuf:"varint,8,opt,name=max_playout_delay_ms,json=maxPlayoutDelayMs,proto3" json:"max_playout_delay_ms,omitempty"` // 0 = no bound
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RoomSettings) Reset() {
@@ -816,6 +819,20 @@ func (x *RoomSettings) GetAllowedRegions() []string {
 func (x *RoomSettings) GetLoudest() uint32 {
 	if x != nil && x.Loudest != nil {
 		return *x.Loudest
+	}
+	return 0
+}
+
+func (x *RoomSettings) GetMinPlayoutDelayMs() uint32 {
+	if x != nil {
+		return x.MinPlayoutDelayMs
+	}
+	return 0
+}
+
+func (x *RoomSettings) GetMaxPlayoutDelayMs() uint32 {
+	if x != nil {
+		return x.MaxPlayoutDelayMs
 	}
 	return 0
 }
@@ -2214,14 +2231,16 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06Server\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
-	"\x05voter\x18\x03 \x01(\bR\x05voter\"\x81\x02\n" +
+	"\x05voter\x18\x03 \x01(\bR\x05voter\"\xe3\x02\n" +
 	"\fRoomSettings\x12&\n" +
 	"\x0fempty_timeout_s\x18\x01 \x01(\rR\remptyTimeoutS\x12.\n" +
 	"\x13departure_timeout_s\x18\x02 \x01(\rR\x11departureTimeoutS\x12)\n" +
 	"\x10max_participants\x18\x03 \x01(\rR\x0fmaxParticipants\x12\x1a\n" +
 	"\bmetadata\x18\x04 \x01(\tR\bmetadata\x12'\n" +
 	"\x0fallowed_regions\x18\x05 \x03(\tR\x0eallowedRegions\x12\x1d\n" +
-	"\aloudest\x18\x06 \x01(\rH\x00R\aloudest\x88\x01\x01B\n" +
+	"\aloudest\x18\x06 \x01(\rH\x00R\aloudest\x88\x01\x01\x12/\n" +
+	"\x14min_playout_delay_ms\x18\a \x01(\rR\x11minPlayoutDelayMs\x12/\n" +
+	"\x14max_playout_delay_ms\x18\b \x01(\rR\x11maxPlayoutDelayMsB\n" +
 	"\n" +
 	"\b_loudest\"\xa5\x02\n" +
 	"\x04Room\x12\x12\n" +
