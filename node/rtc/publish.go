@@ -125,7 +125,7 @@ func (p *Peer) exchange(in *checked) (string, error) {
 	if p.role == Duplex {
 		p.vacate()
 	}
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.text}); err != nil {
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: prune(in.text)}); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	p.chooseCodecs(in)

@@ -25,8 +25,8 @@ const (
 	// maxSources bounds a=ssrc lines of a section: three encodings with their
 	// retransmissions and up to four lines each, twice.
 	maxSources = 48
-	// maxFormats of a section cost pion 10 ms of a core, and four times as much for twice
-	// as many. Browsers list up to 45.
+	// maxFormats of a section would cost pion 10 ms of a core, and four times as much for
+	// twice as many; it sees fewer (prune). Browsers list up to 45.
 	maxFormats     = 64
 	maxCredentials = 256 // bytes of an ICE ufrag or password (RFC 8839 section 5.4)
 )
