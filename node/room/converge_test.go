@@ -48,7 +48,7 @@ func (f *far) Send(node, _ string, msg []byte) error {
 
 // land is three nodes that serve a room.
 type land struct {
-	t     *rapid.T
+	t     failer
 	post  *post
 	rooms map[string]*Room
 	wg    sync.WaitGroup
@@ -60,7 +60,7 @@ type land struct {
 
 var farNodes = []string{"brest", "lyon", "paris"}
 
-func newLand(t *rapid.T, engine *rtc.Engine) *land {
+func newLand(t failer, engine *rtc.Engine) *land {
 	l := &land{
 		t: t, post: &post{queues: make(map[[2]string][][]byte)}, rooms: make(map[string]*Room),
 		sids: make(map[string]string), desks: make(map[string]*desk), done: make(map[string]chan struct{}), eyes: make(map[string]*desk),

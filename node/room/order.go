@@ -7,8 +7,12 @@ import (
 	"maille/proto/livekit"
 )
 
-// obey follows an order of another node about a participant of ours.
+// obey follows an order of another node about a participant of ours, or one that may be.
 func (r *Room) obey(o *linkpb.Order) {
+	if o.Protocol != nil {
+		r.switchProtocol(o.Identity, livekit.CandidateProtocol(*o.Protocol))
+		return
+	}
 	p := r.local[o.Identity]
 	if p == nil {
 		return

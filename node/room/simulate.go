@@ -4,7 +4,10 @@ import (
 	"maps"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"maille/node/signal"
+	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 )
 
@@ -37,7 +40,13 @@ func (r *Room) simulate(p *Participant, s *livekit.SimulateScenario) {
 	case *livekit.SimulateScenario_SpeakerUpdate:
 		r.simulateSpeakers(p, int(v.SpeakerUpdate))
 	case *livekit.SimulateScenario_SwitchCandidateProtocol:
-		r.switchProtocol(p, v.SwitchCandidateProtocol)
+		r.switchProtocol(p.identity, v.SwitchCandidateProtocol)
+		// It may join anew at another node than this one.
+		r.tellAll(func() *linkpb.RoomMessage {
+			return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Order{Order: &linkpb.Order{
+				Identity: p.identity, Protocol: proto.Int32(int32(v.SwitchCandidateProtocol)),
+			}}}
+		})
 	case *livekit.SimulateScenario_Migration:
 		r.migrate(p)
 	case *livekit.SimulateScenario_ServerLeave:
@@ -70,13 +79,13 @@ func (r *Room) simulateSpeakers(p *Participant, seconds int) {
 // to have it.
 const switchedFor = time.Minute
 
-// switchProtocol has a client's next connection be over TCP.
-func (r *Room) switchProtocol(p *Participant, to livekit.CandidateProtocol) {
+// switchProtocol has a client's next connection to this node be over TCP.
+func (r *Room) switchProtocol(identity string, to livekit.CandidateProtocol) {
 	now := r.env.Now()
 	maps.DeleteFunc(r.switched, func(_ string, at time.Time) bool { return now.Sub(at) > switchedFor })
-	delete(r.switched, p.identity)
+	delete(r.switched, identity)
 	if to == livekit.CandidateProtocol_TCP && len(r.switched) < MaxMembers {
-		r.switched[p.identity] = now
+		r.switched[identity] = now
 	}
 }
 

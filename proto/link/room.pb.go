@@ -802,6 +802,9 @@ type Order struct {
 	Remove        bool   `protobuf:"varint,5,opt,name=remove,proto3" json:"remove,omitempty"`
 	Update        []byte `protobuf:"bytes,6,opt,name=update,proto3" json:"update,omitempty"`               // livekit.UpdateParticipantRequest
 	Subscriptions []byte `protobuf:"bytes,7,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"` // livekit.UpdateSubscriptionsRequest
+	// livekit.CandidateProtocol that its next connection rehearses, wherever it joins: told
+	// to every node.
+	Protocol      *int32 `protobuf:"varint,8,opt,name=protocol,proto3,oneof" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,6 +886,13 @@ func (x *Order) GetSubscriptions() []byte {
 		return x.Subscriptions
 	}
 	return nil
+}
+
+func (x *Order) GetProtocol() int32 {
+	if x != nil && x.Protocol != nil {
+		return *x.Protocol
+	}
+	return 0
 }
 
 type Bye struct {
@@ -1111,7 +1121,7 @@ const file_link_room_proto_rawDesc = "" +
 	"\aQuality\x12'\n" +
 	"\x0fparticipant_sid\x18\x01 \x01(\tR\x0eparticipantSid\x12\x18\n" +
 	"\aquality\x18\x02 \x01(\x05R\aquality\x12\x14\n" +
-	"\x05score\x18\x03 \x01(\x02R\x05score\"\xe5\x01\n" +
+	"\x05score\x18\x03 \x01(\x02R\x05score\"\x93\x02\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12(\n" +
 	"\x10superseded_by_ns\x18\x02 \x01(\x03R\x0esupersededByNs\x12,\n" +
@@ -1119,7 +1129,9 @@ const file_link_room_proto_rawDesc = "" +
 	"\x04mute\x18\x04 \x01(\fR\x04mute\x12\x16\n" +
 	"\x06remove\x18\x05 \x01(\bR\x06remove\x12\x16\n" +
 	"\x06update\x18\x06 \x01(\fR\x06update\x12$\n" +
-	"\rsubscriptions\x18\a \x01(\fR\rsubscriptions\"\x05\n" +
+	"\rsubscriptions\x18\a \x01(\fR\rsubscriptions\x12\x1f\n" +
+	"\bprotocol\x18\b \x01(\x05H\x00R\bprotocol\x88\x01\x01B\v\n" +
+	"\t_protocol\"\x05\n" +
 	"\x03ByeB\x1aZ\x18maille/proto/link;linkpbb\x06proto3"
 
 var (
@@ -1209,6 +1221,7 @@ func file_link_room_proto_init() {
 		(*RoomMessage_BlobRequest)(nil),
 		(*RoomMessage_BlobAnswer)(nil),
 	}
+	file_link_room_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
