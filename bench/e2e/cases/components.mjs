@@ -50,6 +50,7 @@ const tiles = (guest) =>
 const all = ["lea", "otto", "rosa"];
 
 async function shown(ctx) {
+  await ctx.people.lea.ask(5, "hum", 440);
   for (const guest of ctx.guests) {
     const before = new Map();
     await until(`${guest.name} has three tiles with moving pictures`, 15, async () => {
@@ -66,7 +67,11 @@ async function shown(ctx) {
       const list = await tiles(guest);
       return list.every((t) => ["excellent", "good"].includes(t.quality)) || list;
     });
-    await until(`${guest.name} sees who speaks`, 10, async () => (await tiles(guest)).some((t) => t.speaking === "true") || (await tiles(guest)));
+    // The others' microphones beep a fifth of the time: clicks, by the rules of speech.
+    await until(`${guest.name} sees that lea speaks, and nobody else`, 10, async () => {
+      const list = await tiles(guest);
+      return list.every((t) => t.speaking === String(t.who.startsWith("lea"))) || list;
+    });
   }
   await until("lea gets both pictures by VP9", 10, async () => {
     const rows = await ctx.people.lea.received();

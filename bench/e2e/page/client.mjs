@@ -194,19 +194,27 @@ class Client {
     this.publication(identity, source).setSubscribed(on);
   }
 
-  /** Publishes a plain colour and hums a tone instead of the microphone's beeps. */
+  /** Hums a tone instead of the microphone's beeps, which are too short to be speech. */
+  async hum(hertz) {
+    const tone = hummed(hertz);
+    const microphone = this.room.localParticipant.getTrackPublication(Track.Source.Microphone).track;
+    await microphone.replaceTrack(tone.track);
+    this.unhum = async () => {
+      await microphone.restartTrack();
+      await tone.end();
+    };
+  }
+
+  /** Publishes a plain colour and hums a tone. */
   async sign(rgb, hertz) {
     const colour = painted(rgb, 160, 90);
-    const tone = hummed(hertz);
     const me = this.room.localParticipant;
     await me.publishTrack(colour.track, { name: "colour", source: Track.Source.Unknown, simulcast: false });
-    const microphone = me.getTrackPublication(Track.Source.Microphone).track;
-    await microphone.replaceTrack(tone.track);
+    await this.hum(hertz);
     this.unsign = async () => {
-      await microphone.restartTrack();
+      await this.unhum();
       await me.unpublishTrack(colour.track, true);
       colour.end();
-      await tone.end();
     };
   }
 
