@@ -29,6 +29,11 @@ func publishable(c *livekit.ClientInfo) []*livekit.Codec {
 	return out
 }
 
+// isGecko reports whether a client is Firefox with its own engine: that of iOS is Safari's.
+func isGecko(c *livekit.ClientInfo) bool {
+	return strings.EqualFold(c.GetBrowser(), "firefox") && !strings.EqualFold(c.GetOs(), "ios")
+}
+
 // lastSafariVP9 is the last version of Safari whose VP9 encoder others can decode.
 const lastSafariVP9 = 18.3
 

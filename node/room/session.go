@@ -70,7 +70,7 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 // it comes from another node.
 func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
-	o := rtc.Options{Name: p.identity, Resumed: resumed}
+	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: isGecko(j.Client)}
 	_ = r.call(func() { o.TCPOnly, o.Playout = r.overTCP(p.identity), playout(r.record.GetSettings()) })
 	connect := func(role rtc.Role, target livekit.SignalTarget) (*rtc.Peer, error) {
 		o.Role = role

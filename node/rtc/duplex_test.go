@@ -28,11 +28,15 @@ type duplexPair struct {
 
 // duplex makes a client as livekit-client does: three channels, three sections of each
 // kind to receive in.
-func (w *world) duplex() *duplexPair {
+func (w *world) duplex(change ...func(*Options)) *duplexPair {
 	w.t.Helper()
 	d := &duplexPair{uplinkPair: &uplinkPair{probe: &probe{}, w: w, pc: w.browser()}}
 	var err error
-	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Duplex, Name: "client", Playout: w.playout})
+	o := Options{Role: Duplex, Name: "client", Playout: w.playout}
+	for _, f := range change {
+		f(&o)
+	}
+	d.peer, err = w.engine.NewPeer(d.probe, o)
 	w.check(err)
 	for ch := range numChannels {
 		dc, err := d.pc.CreateDataChannel(ch.String(), nil)
@@ -472,4 +476,25 @@ func TestDuplexAskedAfterSilence(t *testing.T) {
 		}
 		d.settle("the fourth", 4)
 	})
+}
+
+// Idle sections are closed to all but Firefox, and name no track to anyone.
+func TestDuplexIdleSections(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			defer w.close()
+			d := w.duplex(func(o *Options) { o.IdleOpen = open })
+			defer d.pc.GracefulClose()
+			d.negotiate()
+			w.wait("connected", func() bool { return d.last() == Connected })
+			want := map[bool]string{false: "a=inactive", true: "a=sendonly"}[open]
+			if n := strings.Count(d.text, want+"\r\n"); n != 6 {
+				t.Errorf("open %t: %d of 6 sections have %s", open, n, want)
+			}
+			if strings.Contains(d.text, "a=msid:") {
+				t.Errorf("open %t: the answer names a track", open)
+			}
+		})
+	}
 }

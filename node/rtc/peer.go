@@ -23,6 +23,10 @@ type Options struct {
 	Name string
 	// TCPOnly tells the client no UDP address, if the engine has a TCP listener.
 	TCPOnly bool
+	// IdleOpen answers the sections that nothing is sent in as if something were, without
+	// naming a track. Firefox plays nothing in a section that was inactive before; other
+	// browsers hear of a new track only by a section that was.
+	IdleOpen bool
 	// Resumed is set for a client that comes from another node; Resume follows.
 	Resumed bool
 	// Playout is what the client is told about the video it is sent.
@@ -36,16 +40,18 @@ type Peer struct {
 	role   Role
 	// tcpOnly: see Options.TCPOnly.
 	tcpOnly bool
-	playout Playout
-	log     *slog.Logger
-	h       Handler
-	pc      *webrtc.PeerConnection
-	events  *events
-	rtcp    chan rtcp.Packet
-	done    chan struct{} // closed when closing begins
-	ended   chan struct{} // closed when nothing of the peer is left
-	once    sync.Once
-	loops   sync.WaitGroup // goroutines that read and write media
+	// idleOpen: see Options.IdleOpen.
+	idleOpen bool
+	playout  Playout
+	log      *slog.Logger
+	h        Handler
+	pc       *webrtc.PeerConnection
+	events   *events
+	rtcp     chan rtcp.Packet
+	done     chan struct{} // closed when closing begins
+	ended    chan struct{} // closed when nothing of the peer is left
+	once     sync.Once
+	loops    sync.WaitGroup // goroutines that read and write media
 
 	streams streams
 	path    pathToClient
@@ -65,7 +71,7 @@ type Peer struct {
 // something to offer (Downlink). h is called until State(Closed).
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
-		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, playout: o.Playout,
+		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, idleOpen: o.IdleOpen, playout: o.Playout,
 		log:    e.log.With("peer", o.Name, "role", o.Role.String()),
 		events: newEvents(),
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),

@@ -146,7 +146,7 @@ func (p *Peer) exchange(in *checked) (string, error) {
 		return "", ErrClosed
 	}
 	out := p.candidateLines(p.pc.LocalDescription().SDP)
-	if p.role == Duplex {
+	if p.role == Duplex && !p.idleOpen {
 		out = quiet(out)
 	}
 	return out, nil
