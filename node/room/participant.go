@@ -53,9 +53,10 @@ type Participant struct {
 	// loudUntil ends a speaker update that the client simulates.
 	loudUntil time.Time
 	// arriving is set while the participant moves to this node, moving once it is to go to
-	// another.
+	// another, and parted once it has closed its connections here: it has them there.
 	arriving *arrival
 	moving   bool
+	parted   bool
 	// vouched are the tracks that its newest token names as its own.
 	vouched []string
 	// cut says how its next resume is to be interrupted, for a client that tests itself.

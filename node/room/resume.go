@@ -29,7 +29,7 @@ func (s *Session) resume(ctx context.Context, c signal.Conn) error {
 // when the session it asks for is not here.
 func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	p := r.local[j.Identity]
-	if p == nil || p.gone || p.single() != j.SinglePC || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
+	if p == nil || p.gone || p.parted || p.single() != j.SinglePC || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
 		return nil
 	}
 	if p.conn != nil {

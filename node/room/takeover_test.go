@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"maille/node/auth"
+	"maille/node/rtc"
 	"maille/node/signal"
 	"maille/proto/livekit"
 )
@@ -31,4 +32,28 @@ func TestResumeOfWhatEndedHereIsRefused(t *testing.T) {
 	if d.said[0].GetLeave() == nil {
 		t.Fatalf("first said %v, want leave", d.said[0])
 	}
+}
+
+// A client that was sent to another node may close its connections here before that
+// node has told of it: it is not gone, but cannot resume here either.
+func TestGoodbyeOfOneThatMoves(t *testing.T) {
+	s := newStage(t)
+	chrome := func(j *signal.Join) { j.Client = &livekit.ClientInfo{Sdk: livekit.ClientInfo_JS, Browser: "chrome"} }
+	sid := sidAt(t, s.join("ann", chrome))
+	bob := s.join("bob")
+	sidAt(t, bob)
+	held := false
+	if err := s.room.call(func() {
+		ann := s.room.local["ann"]
+		s.room.migrate(ann)
+		s.room.transportState(ann, livekit.SignalTarget_SUBSCRIBER, rtc.Closed, rtc.ErrLost)
+		held = s.room.local["ann"] == ann && s.room.roster.Get("ann") != nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !held {
+		t.Error("the room forgot one who is on the way to another node")
+	}
+	again := s.join("ann", chrome, func(j *signal.Join) { j.Reconnect, j.ParticipantSid = true, sid })
+	again.await(t, "leave", isLeave(livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT))
 }

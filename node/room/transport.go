@@ -112,7 +112,13 @@ func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc
 		r.log.Info("media transport lost", "identity", p.identity, "target", target, "err", why)
 		r.transportFailed(p)
 	case rtc.Closed:
-		if why != nil {
+		switch {
+		case why == nil:
+		case p.moving:
+			// With its new node's certificate the client drops what it had with this one, and
+			// may say so here before that node tells of it. The others keep it meanwhile.
+			p.parted, p.connected = true, false
+		default:
 			r.log.Info("peer connection ended", "identity", p.identity, "err", why)
 			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		}
