@@ -29,6 +29,7 @@ const (
 // knows from the client's reports what the path carries, and divides that.
 type pathToClient struct {
 	next   atomic.Uint32 // transport-wide sequence number
+	skips  int           // how often it may still be moved by reports, see skip
 	bytes  atomic.Uint64 // sent with such a number, and all of video
 	sender atomic.Pointer[bwe.Sender]
 	short  atomic.Bool // somebody gets less than was asked for
@@ -117,7 +118,7 @@ func (s *Subscriber) note(b *binding, payload int, probe bool) {
 // arrived takes the client's report of what arrived.
 func (p *Peer) arrived(report []byte) {
 	sender := p.path.sender.Load()
-	if sender == nil {
+	if sender == nil || p.path.skip(report) {
 		return
 	}
 	c, now := &p.path, p.engine.now()

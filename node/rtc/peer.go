@@ -80,6 +80,9 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p.streams.peer = p
 	p.up.init()
 	p.down.init()
+	if o.Resumed {
+		p.path.skips = maxSkips
+	}
 	p.data.init()
 	pc, err := e.connection(p)
 	if err != nil {

@@ -56,7 +56,7 @@ async function migrate(ctx) {
     }
     await mover.view.page.evaluate(() => window.client.room.localParticipant.publishData(new TextEncoder().encode("after"), { reliable: true, topic: "moved" }));
     for (const p of crowd) {
-      await until(`${p.name} gets data of mona`, 10, async () => (await p.ask(5, "seen", { type: "data", from: "mona", text: "after" }, 0)) ?? false);
+      await until(`${p.name} gets data of mona`, 10, async () => (await p.seen({ type: "data", from: "mona", text: "after" }, 0)).length > 0);
     }
   } finally {
     await mover.close();
