@@ -8,6 +8,12 @@ async function flow(viewer, from) {
   return { frames: now[`${from}/camera`]?.frames ?? 0, samples: now[`${from}/microphone`]?.samples ?? 0 };
 }
 
+/** Whether more came since; a track that was subscribed anew counts from nothing. */
+function goesOn(was, now) {
+  for (const what of ["frames", "samples"]) was[what] = Math.min(was[what], now[what]);
+  return now.frames > was.frames + 10 && now.samples > was.samples + 10000;
+}
+
 const where = (ctx, name) =>
   ctx.cluster.cli("room", "show", ctx.room, "--json").then((text) => {
     for (const n of JSON.parse(text).nodes) if (n.participants?.some((p) => p.identity === name)) return n.node;
@@ -41,12 +47,12 @@ async function migrate(ctx) {
       const was = await flow(p, "mona");
       await until(`${p.name} sees and hears mona again`, 15, async () => {
         const now = await flow(p, "mona");
-        return (now.frames > was.frames + 10 && now.samples > was.samples + 10000) || { was, now };
+        return goesOn(was, now) || { was, now };
       });
       const back = await flow(mover, p.name);
       await until(`mona sees and hears ${p.name} again`, 15, async () => {
         const now = await flow(mover, p.name);
-        return (now.frames > back.frames + 10 && now.samples > back.samples + 10000) || { back, now };
+        return goesOn(back, now) || { back, now };
       });
     }
     ctx.report.figure("everyone sees and hears who moved after", `${Date.now() - t0} ms`);
