@@ -140,7 +140,12 @@ func (r *Room) follow(p *Participant, s *subscription, m *Member, info *livekit.
 	if c := codecOf(info, s.codec.MimeType); c != nil {
 		s.codec = c
 	}
-	if _, c := p.codecFor(m, info); c != nil && s.sub != nil && !strings.EqualFold(c.MimeType, s.codec.MimeType) {
+	_, c := p.codecFor(m, info)
+	if c != nil && info.Type == livekit.TrackType_AUDIO {
+		s.codec = c // RED or not, as after a move: both go out in any section
+		return
+	}
+	if c != nil && s.sub != nil && !strings.EqualFold(c.MimeType, s.codec.MimeType) {
 		r.recode(p, s, m, info)
 		return
 	}
