@@ -108,9 +108,10 @@ async function close() {
 }
 
 function summary(fatal) {
-  const { failed, skipped } = report;
+  const { failed, skipped, wanting } = report;
   const seconds = Math.round((Date.now() - report.started) / 1000);
-  console.log(`\n${report.results.length - failed.length - skipped.length} ok, ${failed.length} failed, ${skipped.length} skipped, ${seconds} s`);
+  console.log(`\n${report.results.length - failed.length - skipped.length - wanting.length} ok, ${failed.length} failed, ${wanting.length} wanting, ${skipped.length} skipped, ${seconds} s`);
+  for (const r of wanting) console.log(`  wanting: ${r.name}: ${r.wanting}`);
   for (const r of skipped) console.log(`  skipped: ${r.name}: ${r.skipped}`);
   for (const r of failed) console.log(`  FAILED: ${r.name}`);
   for (const [k, v] of Object.entries(report.figures)) console.log(`  ${k}: ${v}`);

@@ -21,7 +21,7 @@ export async function play(ctx, act, only, alive) {
     for (const c of act.cases) {
       if (!c.vital && !wanted(only, act, c)) continue;
       alive();
-      const ok = await ctx.report.run(`${act.name}: ${c.name}`, c.seconds, () => c.run(ctx));
+      const ok = await ctx.report.run(`${act.name}: ${c.name}`, c.seconds, () => c.run(ctx), c.wanting);
       if (!ok) await evidence(ctx, `${act.name} ${c.name}`);
       if (!ok && c.vital) return;
     }
