@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -16,7 +17,8 @@ func TestOffersDropTheOldest(t *testing.T) {
 		sa, _ := p.sessions(t)
 		const n = 3 * offerQueue
 		for i := range n {
-			if err := sa.Offer("lossy", []byte(strconv.Itoa(i))); err != nil {
+			// Long enough that the path takes in few before time passes.
+			if err := sa.Offer("lossy", fmt.Appendf(nil, "%0200d", i)); err != nil {
 				t.Fatal(err)
 			}
 		}
