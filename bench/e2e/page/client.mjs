@@ -14,6 +14,7 @@ class Client {
   constructor() {
     this.events = [];
     this.firstFrame = {};
+    this.tiles = new Map();
     this.room = null;
   }
 
@@ -78,7 +79,9 @@ class Client {
       .on(RoomEvent.ParticipantDisconnected, (p) => this.note("left", { from: who(p) }))
       .on(RoomEvent.TrackSubscribed, (t, p, from) => this.show(t, p, from))
       .on(RoomEvent.TrackUnsubscribed, (t, p, from) => {
-        t.detach().forEach((el) => el.closest("figure")?.remove());
+        t.detach();
+        this.tiles.get(t)?.remove(); // the SDK may have detached it before
+        this.tiles.delete(t);
         this.note("unsubscribed", { from: who(from), ...pub(p) });
       })
       .on(RoomEvent.TrackSubscriptionFailed, (sid, from) => this.note("subscription failed", { from: who(from), sid }))
@@ -106,6 +109,7 @@ class Client {
     const figure = document.createElement("figure");
     figure.append(el, from.identity);
     document.getElementById("tiles").append(figure);
+    this.tiles.set(track, figure);
     const key = `${from.identity}/${publication.source}`;
     if (track.kind === Track.Kind.Video && !(key in this.firstFrame)) {
       el.requestVideoFrameCallback(() => (this.firstFrame[key] = now()));
