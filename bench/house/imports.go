@@ -99,6 +99,12 @@ var rules = []rule{
 		why:    "a node is embeddable and carries no command line and no test tools into production",
 	},
 	{
+		from:   []string{"maille/node/room/..."},
+		except: []string{"maille/node/room"},
+		only:   []string{"maille/proto/...", "maille/relay"},
+		why:    "below the room is what needs no loop, no connection and no link to be right, or to be tested",
+	},
+	{
 		from:   []string{"maille/..."},
 		except: []string{"maille/cmd/..."},
 		forbid: []string{"maille/cmd/..."},

@@ -53,7 +53,7 @@ func (r *Room) addFurther(p *Participant, pub *publication, info *livekit.Simulc
 	f.into = p.pub.Further(relay.TrackID(pub.info.Sid), f.track)
 	pub.further = append(pub.further, f)
 	r.mu.Lock()
-	r.origins[f.track.ID()] = origin{f.track, restricted(p.member())}
+	r.origins[f.track.ID()] = origin{f.track, p.member().Restricted()}
 	r.mu.Unlock()
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -147,7 +148,7 @@ func TestSubscribedQualityUpdate(t *testing.T) {
 
 func TestCodecForAViewer(t *testing.T) {
 	sid := "TR_1"
-	m := &Member{Tracks: make(map[string]*linkpb.TrackFacts)}
+	m := &roster.Member{Tracks: make(map[string]*linkpb.TrackFacts)}
 	info := &livekit.TrackInfo{Sid: sid}
 	for i, mime := range []string{"video/AV1", "video/VP8"} {
 		id := sid

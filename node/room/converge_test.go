@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"maille/node/auth"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/node/signal"
 	"maille/proto/livekit"
@@ -161,6 +162,14 @@ func (l *land) close() {
 		r.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
 	}
 	l.wg.Wait()
+}
+
+// describe is all that a roster says.
+func describe(r *roster.Roster) (out string) {
+	for _, m := range r.Members() {
+		out += fmt.Sprintf("%s=%s@%s/%d ", m.Info.Identity, m.Info.Sid, m.Node, m.Version)
+	}
+	return out
 }
 
 // check holds at rest: one live session for each identity, one roster, and clients that

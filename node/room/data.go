@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -94,7 +95,7 @@ func (r *Room) accept(p *Participant, reliable bool, raw []byte) (*linkpb.Data, 
 }
 
 // bySid finds members by sid, as older clients address them.
-func (r *Room) bySid(sids []string) (out []*Member) {
+func (r *Room) bySid(sids []string) (out []*roster.Member) {
 	if len(sids) == 0 {
 		return nil
 	}
@@ -138,7 +139,7 @@ func (r *Room) route(d *linkpb.Data) (receivers int) {
 	if len(d.Destinations) == 0 {
 		receivers = len(r.local)
 		for node, p := range r.peers {
-			receivers += r.roster.count(node)
+			receivers += r.roster.Count(node)
 			r.forward(p, d)
 		}
 		return receivers

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -39,7 +40,7 @@ type dataRoute struct{ to, via string }
 
 // dataSub is a data track sent to a local participant.
 type dataSub struct {
-	from   *Member
+	from   *roster.Member
 	handle uint16
 	gate   frameGate
 }
@@ -107,8 +108,8 @@ func (r *Room) chooseData(p *Participant, u *livekit.UpdateDataSubscription) {
 }
 
 // wantsData says whether the participant asked for a data track and may have it.
-func (p *Participant) wantsData(m *Member, sid string) bool {
-	if m.Info.Identity == p.identity || m.Hidden || !p.info.Permission.CanSubscribe || !permits(m, p.info, sid) {
+func (p *Participant) wantsData(m *roster.Member, sid string) bool {
+	if m.Info.Identity == p.identity || m.Hidden || !p.info.Permission.CanSubscribe || !m.Permits(p.info, sid) {
 		return false
 	}
 	if w, ok := p.dataWishes[sid]; ok {
@@ -123,7 +124,7 @@ func (r *Room) watchData(p *Participant) (changed bool) {
 	if p.gone {
 		return false
 	}
-	want := make(map[string]*Member)
+	want := make(map[string]*roster.Member)
 	for _, m := range r.roster.Members() {
 		for _, info := range m.Info.DataTracks {
 			if p.wantsData(m, info.Sid) {
@@ -190,7 +191,7 @@ func (p *Participant) tellHandles() {
 
 // watchAllData follows a change of the roster: data tracks came or went.
 func (r *Room) watchAllData() {
-	if !r.dataSeen && !slices.ContainsFunc(r.roster.Members(), func(m *Member) bool { return len(m.Info.DataTracks) > 0 }) {
+	if !r.dataSeen && !slices.ContainsFunc(r.roster.Members(), func(m *roster.Member) bool { return len(m.Info.DataTracks) > 0 }) {
 		return // no data track was ever seen here
 	}
 	r.dataSeen = true
@@ -242,7 +243,7 @@ func (r *Room) routeData() {
 
 // dataRoutes lists the nodes that want a data track published here and have someone who
 // may watch it.
-func (r *Room) dataRoutes(m *Member, sid string) (out []dataRoute) {
+func (r *Room) dataRoutes(m *roster.Member, sid string) (out []dataRoute) {
 	for _, p := range r.peers {
 		if m == nil || !p.dataWanted[sid] || !r.mayWatch(p.node, m, sid) {
 			continue
@@ -255,9 +256,9 @@ func (r *Room) dataRoutes(m *Member, sid string) (out []dataRoute) {
 }
 
 // mayWatch reports whether someone on a node is permitted to a data track.
-func (r *Room) mayWatch(node string, m *Member, sid string) bool {
-	return slices.ContainsFunc(r.roster.Members(), func(viewer *Member) bool {
-		return viewer.Node == node && viewer.Info.GetPermission().GetCanSubscribe() && permits(m, viewer.Info, sid)
+func (r *Room) mayWatch(node string, m *roster.Member, sid string) bool {
+	return slices.ContainsFunc(r.roster.Members(), func(viewer *roster.Member) bool {
+		return viewer.Node == node && viewer.Info.GetPermission().GetCanSubscribe() && m.Permits(viewer.Info, sid)
 	})
 }
 

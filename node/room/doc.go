@@ -3,7 +3,7 @@
 //
 // Every node that serves a room runs one Room. Each speaks for its own
 // participants only and tells the others in versioned facts (proto/link), so the
-// roster any client sees is the union of what the nodes say. All of a Room's state
+// roster any client sees is the union of what the nodes say (room/roster). All of a Room's state
 // is owned by one goroutine, its loop; sockets, peer connections and links hand it
 // closures. Media never passes the loop: it flows from a publisher's relay track to
 // the tracks' sinks, local or far, without asking anyone here.

@@ -260,7 +260,7 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 func (r *Room) tend() {
 	now := r.env.Now()
 	r.recent.expire(now)
-	if len(r.recent.last) > r.roster.size()+sendersKept {
+	if len(r.recent.last) > r.roster.Size()+sendersKept {
 		known := make(map[string]bool)
 		for _, m := range r.roster.Members() {
 			known[m.Info.Sid] = true

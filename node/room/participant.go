@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/auth"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -136,8 +137,8 @@ func (p *Participant) Current() *auth.Claims {
 }
 
 // member is the participant as this node tells the others.
-func (p *Participant) member() *Member {
-	m := &Member{
+func (p *Participant) member() *roster.Member {
+	m := &roster.Member{
 		Node: p.room.env.Self(), Info: proto.Clone(p.info).(*livekit.ParticipantInfo), Version: p.version,
 		JoinedNS: p.joinedNS, Hidden: p.hidden(), Permission: p.permission,
 		Tracks: make(map[string]*linkpb.TrackFacts, len(p.published)),

@@ -145,7 +145,7 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
 	}
 	r.mu.Lock()
-	r.origins[t.Sid] = origin{t.Track, restricted(p.member())}
+	r.origins[t.Sid] = origin{t.Track, p.member().Restricted()}
 	r.mu.Unlock()
 	r.changed(p)
 	r.log.Info("track published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"maille/node/room/roster"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
@@ -63,7 +64,7 @@ func (rel *relayed) over() bool {
 
 // hold returns the relayed track (the id of one of the codecs of info) of a far member,
 // taking it in if it is not here yet.
-func (r *Room) hold(m *Member, info *livekit.TrackInfo, id relay.TrackID) *relayed {
+func (r *Room) hold(m *roster.Member, info *livekit.TrackInfo, id relay.TrackID) *relayed {
 	if rel := r.relayed[id]; rel != nil {
 		rel.idle = time.Time{}
 		return rel
@@ -195,7 +196,7 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 }
 
 // find looks a track up in the roster.
-func (r *Room) find(id relay.TrackID) (*Member, *livekit.TrackInfo) {
+func (r *Room) find(id relay.TrackID) (*roster.Member, *livekit.TrackInfo) {
 	for _, m := range r.roster.Members() {
 		for _, info := range m.Info.Tracks {
 			if info.Sid == sidOf(id) && m.Tracks[string(id)] != nil {

@@ -15,6 +15,7 @@ import (
 
 	"maille/node/auth"
 	"maille/node/guard"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -100,7 +101,7 @@ type Room struct {
 	record   *meshpb.Room // as placement last said
 	local    map[string]*Participant
 	peers    map[string]*peer
-	roster   *Roster
+	roster   *roster.Roster
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
 	verdicts *verdicts
@@ -146,7 +147,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
-		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
+		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
 		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
@@ -419,7 +420,7 @@ func (r *Room) recordingChanged() {
 }
 
 func (r *Room) recording() bool {
-	return slices.ContainsFunc(r.roster.Members(), func(m *Member) bool {
+	return slices.ContainsFunc(r.roster.Members(), func(m *roster.Member) bool {
 		return m.Info.GetPermission().GetRecorder() || m.Info.Kind == livekit.ParticipantInfo_EGRESS
 	})
 }

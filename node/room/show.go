@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"maille/node/room/roster"
 	adminpb "maille/proto/admin"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -39,7 +40,7 @@ func (r *Room) Show() *adminpb.NodeRoom {
 }
 
 // showTrack describes a track that this node holds; nil for one it does not receive.
-func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatus {
+func (r *Room) showTrack(m *roster.Member, info *livekit.TrackInfo) *adminpb.TrackStatus {
 	sid := relay.TrackID(info.Sid)
 	out := &adminpb.TrackStatus{
 		Sid: info.Sid, Identity: m.Info.Identity, Kind: strings.ToLower(info.Type.String()),

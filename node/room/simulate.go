@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/room/roster"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -84,7 +85,7 @@ func (r *Room) switchProtocol(identity string, to livekit.CandidateProtocol) {
 	now := r.env.Now()
 	maps.DeleteFunc(r.switched, func(_ string, at time.Time) bool { return now.Sub(at) > switchedFor })
 	delete(r.switched, identity)
-	if to == livekit.CandidateProtocol_TCP && len(r.switched) < MaxMembers {
+	if to == livekit.CandidateProtocol_TCP && len(r.switched) < roster.MaxMembers {
 		r.switched[identity] = now
 	}
 }

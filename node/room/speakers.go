@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"maille/node/room/roster"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -129,8 +130,8 @@ func (r *Room) tellNewcomers() {
 }
 
 // owners finds who the speakers are, by participant sid.
-func (r *Room) owners(speakers []*livekit.SpeakerInfo) map[string]*Member {
-	owners := make(map[string]*Member, len(speakers))
+func (r *Room) owners(speakers []*livekit.SpeakerInfo) map[string]*roster.Member {
+	owners := make(map[string]*roster.Member, len(speakers))
 	for _, m := range r.roster.Members() {
 		owners[m.Info.Sid] = m
 	}
@@ -161,7 +162,7 @@ func (r *Room) heard(node string, l *linkpb.Levels) {
 
 // tellSpeakers tells a client of those speakers that it can hear, and of itself. Who
 // stops is told to all who were told that it spoke.
-func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[string]*Member) {
+func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[string]*roster.Member) {
 	var out []*livekit.SpeakerInfo
 	for _, s := range delta {
 		switch {
@@ -181,7 +182,7 @@ func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[stri
 }
 
 // hears reports whether the client subscribes to sound of m, or is m.
-func (p *Participant) hears(m *Member) bool {
+func (p *Participant) hears(m *roster.Member) bool {
 	if m == nil {
 		return false
 	}

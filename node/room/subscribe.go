@@ -1,9 +1,9 @@
 package room
 
 import (
-	"slices"
 	"strings"
 
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -45,7 +45,7 @@ func (r *Room) reconcile(p *Participant) {
 			if m.Tracks[info.Sid] == nil || !p.wants(info) {
 				continue
 			}
-			allowed := permits(m, p.info, info.Sid)
+			allowed := m.Permits(p.info, info.Sid)
 			p.tellAllowed(m, info.Sid, allowed)
 			if !allowed {
 				continue
@@ -80,23 +80,7 @@ func (p *Participant) wants(info *livekit.TrackInfo) bool {
 	return p.autoSubscribe
 }
 
-// permits applies the publisher's SubscriptionPermission.
-func permits(m *Member, viewer *livekit.ParticipantInfo, sid string) bool {
-	if m.Permission == nil || m.Permission.AllParticipants {
-		return true
-	}
-	for _, t := range m.Permission.TrackPermissions {
-		if t.ParticipantIdentity != viewer.Identity && (t.ParticipantIdentity != "" || t.ParticipantSid != viewer.Sid) {
-			continue
-		}
-		if t.AllTracks || slices.Contains(t.TrackSids, sid) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
+func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackInfo) {
 	sid := relay.TrackID(info.Sid)
 	s := &subscription{publisher: m.Info.Identity, node: m.Node, info: info}
 	t, codec := r.decodable(p, m, info)
@@ -131,7 +115,7 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 
 // follow notes what is newly said of a subscribed track: the layers of a further codec
 // are told once its publisher sends it, and all may have to take it then.
-func (r *Room) follow(p *Participant, s *subscription, m *Member, info *livekit.TrackInfo) {
+func (r *Room) follow(p *Participant, s *subscription, m *roster.Member, info *livekit.TrackInfo) {
 	s.info = info
 	if s.codec == nil {
 		return

@@ -1,15 +1,18 @@
-package room
+package roster
 
 import (
 	"fmt"
 	"testing"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func wireMember(t interface{ Fatal(...any) }, identity, sid string, version uint64, joined int64) *linkpb.Member {
 	info, err := proto.Marshal(&livekit.ParticipantInfo{Identity: identity, Sid: sid, Version: uint32(version)})
@@ -67,13 +70,13 @@ func TestRosterIsTheSameInEveryOrder(t *testing.T) {
 				queues[node] = append(queues[node], said{node: node, delta: true, facts: delta})
 			}
 		}
-		want := NewRoster()
+		want := New()
 		for _, node := range nodes {
 			for _, s := range queues[node] {
 				s.apply(t, want)
 			}
 		}
-		got := NewRoster()
+		got := New()
 		heads := make(map[string]int)
 		for {
 			var ready []string
@@ -100,7 +103,7 @@ func TestRosterIsTheSameInEveryOrder(t *testing.T) {
 }
 
 func TestLaterJoinWinsTheIdentity(t *testing.T) {
-	r := NewRoster()
+	r := New()
 	first := &linkpb.Roster{Version: 1, Members: []*linkpb.Member{wireMember(t, "ann", "PA_1", 1, 100)}}
 	second := &linkpb.Roster{Version: 1, Members: []*linkpb.Member{wireMember(t, "ann", "PA_2", 1, 200)}}
 	if _, err := r.Snapshot("paris", first); err != nil {
@@ -120,7 +123,7 @@ func TestLaterJoinWinsTheIdentity(t *testing.T) {
 }
 
 func TestRosterNoticesALostDelta(t *testing.T) {
-	sender, receiver := NewRoster(), NewRoster()
+	sender, receiver := New(), New()
 	empty := &linkpb.Roster{Version: 1}
 	for _, r := range []*Roster{sender, receiver} {
 		if _, err := r.Snapshot("paris", empty); err != nil {
@@ -131,7 +134,7 @@ func TestRosterNoticesALostDelta(t *testing.T) {
 	if _, err := sender.Delta("paris", delta); err != nil {
 		t.Fatal(err)
 	}
-	d := sender.nodes["paris"].digest()
+	d := sender.Digest("paris")
 	if receiver.Matches("paris", d) {
 		t.Fatal("the digest matches although a delta was lost")
 	}
@@ -144,7 +147,7 @@ func TestRosterNoticesALostDelta(t *testing.T) {
 }
 
 func TestRosterRefusesNonsense(t *testing.T) {
-	r := NewRoster()
+	r := New()
 	for name, facts := range map[string]*linkpb.Roster{
 		"no identity": {Version: 1, Members: []*linkpb.Member{wireMember(t, "", "PA_1", 1, 1)}},
 		"no sid":      {Version: 1, Members: []*linkpb.Member{wireMember(t, "ann", "", 1, 1)}},
@@ -154,4 +157,31 @@ func TestRosterRefusesNonsense(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// A permission names its viewers by identity, or by sid where older clients do.
+func TestPermits(t *testing.T) {
+	bob := &livekit.ParticipantInfo{Identity: "bob", Sid: "PA_bob"}
+	for name, tt := range map[string]struct {
+		permission            *livekit.SubscriptionPermission
+		restricted, permitted bool
+	}{
+		"never said":          {nil, false, true},
+		"everyone":            {&livekit.SubscriptionPermission{AllParticipants: true}, false, true},
+		"nobody":              {&livekit.SubscriptionPermission{}, true, false},
+		"him":                 {only(&livekit.TrackPermission{ParticipantIdentity: "bob", AllTracks: true}), true, true},
+		"him by sid":          {only(&livekit.TrackPermission{ParticipantSid: "PA_bob", TrackSids: []string{"TR_1"}}), true, true},
+		"another track":       {only(&livekit.TrackPermission{ParticipantIdentity: "bob", TrackSids: []string{"TR_2"}}), true, false},
+		"another":             {only(&livekit.TrackPermission{ParticipantIdentity: "eve", AllTracks: true}), true, false},
+		"another of that sid": {only(&livekit.TrackPermission{ParticipantIdentity: "eve", ParticipantSid: "PA_bob", AllTracks: true}), true, false},
+	} {
+		m := &Member{Permission: tt.permission}
+		if m.Restricted() != tt.restricted || m.Permits(bob, "TR_1") != tt.permitted {
+			t.Errorf("%s: restricted %v, permitted %v", name, m.Restricted(), m.Permits(bob, "TR_1"))
+		}
+	}
+}
+
+func only(list ...*livekit.TrackPermission) *livekit.SubscriptionPermission {
+	return &livekit.SubscriptionPermission{TrackPermissions: list}
 }

@@ -1,4 +1,4 @@
-package room
+package roster
 
 import (
 	"fmt"
@@ -6,32 +6,9 @@ import (
 	"maps"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 )
-
-// Member is one participant as its own node describes it.
-type Member struct {
-	Node     string
-	Info     *livekit.ParticipantInfo
-	Version  uint64
-	JoinedNS int64
-	Hidden   bool
-	Tracks   map[string]*linkpb.TrackFacts // by track sid
-	// Permission says who may subscribe; nil = everyone.
-	Permission *livekit.SubscriptionPermission
-}
-
-// before reports whether m's claim to its identity loses to o's: the later join
-// wins, ties by node name, the same answer on every node.
-func (m *Member) before(o *Member) bool {
-	if m.JoinedNS != o.JoinedNS {
-		return m.JoinedNS < o.JoinedNS
-	}
-	return m.Node < o.Node
-}
 
 // Change is one identity whose winning member changed; Old or New may be nil. Reason
 // says why there is no New, as far as its node told.
@@ -51,8 +28,8 @@ type nodeFacts struct {
 	members map[string]*Member // by identity
 }
 
-// NewRoster returns an empty roster.
-func NewRoster() *Roster { return &Roster{nodes: make(map[string]*nodeFacts)} }
+// New returns an empty roster.
+func New() *Roster { return &Roster{nodes: make(map[string]*nodeFacts)} }
 
 // MaxMembers bounds one node's roster: many times the largest meeting.
 const MaxMembers = 5000
@@ -60,7 +37,7 @@ const MaxMembers = 5000
 // Snapshot replaces everything the node said. Older snapshots are ignored.
 func (r *Roster) Snapshot(node string, facts *linkpb.Roster) ([]Change, error) {
 	if len(facts.Members) > MaxMembers {
-		return nil, fmt.Errorf("room: snapshot of %d members from %s, limit %d", len(facts.Members), node, MaxMembers)
+		return nil, fmt.Errorf("roster: snapshot of %d members from %s, limit %d", len(facts.Members), node, MaxMembers)
 	}
 	known := r.nodes[node]
 	if known != nil && facts.Version < known.version {
@@ -68,7 +45,7 @@ func (r *Roster) Snapshot(node string, facts *linkpb.Roster) ([]Change, error) {
 	}
 	next := &nodeFacts{version: facts.Version, members: make(map[string]*Member, len(facts.Members))}
 	for _, m := range facts.Members {
-		member, err := decodeMember(node, m)
+		member, err := decode(node, m)
 		if err != nil {
 			return nil, err
 		}
@@ -85,12 +62,12 @@ func (r *Roster) Delta(node string, facts *linkpb.Roster) ([]Change, error) {
 	}
 	next := &nodeFacts{version: facts.Version, members: maps.Clone(known.members)}
 	for _, m := range facts.Members {
-		member, err := decodeMember(node, m)
+		member, err := decode(node, m)
 		if err != nil {
 			return nil, err
 		}
 		if len(next.members) >= MaxMembers {
-			return nil, fmt.Errorf("room: over %d members from %s", MaxMembers, node)
+			return nil, fmt.Errorf("roster: over %d members from %s", MaxMembers, node)
 		}
 		next.members[member.Info.Identity] = member
 	}
@@ -131,19 +108,29 @@ func (r *Roster) Matches(node string, d *linkpb.Digest) bool {
 	return known.version == d.Version && known.digest().Hash == d.Hash
 }
 
+// Digest is what others compare with what they hold of the node; nil if it has said
+// nothing.
+func (r *Roster) Digest(node string) *linkpb.Digest {
+	known := r.nodes[node]
+	if known == nil {
+		return nil
+	}
+	return known.digest()
+}
+
 // Knows reports whether the node has said anything.
 func (r *Roster) Knows(node string) bool { return r.nodes[node] != nil }
 
-// count returns how many members the node speaks for.
-func (r *Roster) count(node string) int {
+// Count returns how many members the node speaks for.
+func (r *Roster) Count(node string) int {
 	if n := r.nodes[node]; n != nil {
 		return len(n.members)
 	}
 	return 0
 }
 
-// size returns how many members there are, claims to one identity counted each.
-func (r *Roster) size() (n int) {
+// Size returns how many members there are, claims to one identity counted each.
+func (r *Roster) Size() (n int) {
 	for _, f := range r.nodes {
 		n += len(f.members)
 	}
@@ -154,7 +141,7 @@ func (r *Roster) size() (n int) {
 func (r *Roster) Get(identity string) *Member {
 	var win *Member
 	for _, n := range r.nodes {
-		if m := n.members[identity]; m != nil && (win == nil || win.before(m)) {
+		if m := n.members[identity]; m != nil && (win == nil || win.LosesTo(m)) {
 			win = m
 		}
 	}
@@ -166,7 +153,7 @@ func (r *Roster) Members() []*Member {
 	win := make(map[string]*Member)
 	for _, n := range r.nodes {
 		for id, m := range n.members {
-			if w := win[id]; w == nil || w.before(m) {
+			if w := win[id]; w == nil || w.LosesTo(m) {
 				win[id] = m
 			}
 		}
@@ -215,45 +202,4 @@ func (n *nodeFacts) digest() *linkpb.Digest {
 		fmt.Fprintf(h, "%s\x00%s\x00%d\x00", id, n.members[id].Info.Sid, n.members[id].Version)
 	}
 	return &linkpb.Digest{Version: n.version, Members: uint32(len(n.members)), Hash: h.Sum64()}
-}
-
-func decodeMember(node string, m *linkpb.Member) (*Member, error) {
-	info := new(livekit.ParticipantInfo)
-	if err := proto.Unmarshal(m.Info, info); err != nil {
-		return nil, fmt.Errorf("room: member from %s: %w", node, err)
-	}
-	if info.Identity == "" || info.Sid == "" {
-		return nil, fmt.Errorf("room: member without identity or sid from %s", node)
-	}
-	out := &Member{
-		Node: node, Info: info, Version: m.Version, JoinedNS: m.JoinedNs, Hidden: m.Hidden,
-		Tracks: make(map[string]*linkpb.TrackFacts, len(m.Tracks)),
-	}
-	for _, t := range m.Tracks {
-		out.Tracks[t.Sid] = t
-	}
-	if len(m.Permission) > 0 {
-		out.Permission = new(livekit.SubscriptionPermission)
-		if err := proto.Unmarshal(m.Permission, out.Permission); err != nil {
-			return nil, fmt.Errorf("room: permission from %s: %w", node, err)
-		}
-	}
-	return out, nil
-}
-
-func encodeMember(m *Member) (*linkpb.Member, error) {
-	info, err := proto.Marshal(m.Info)
-	if err != nil {
-		return nil, err
-	}
-	out := &linkpb.Member{Info: info, Version: m.Version, JoinedNs: m.JoinedNS, Hidden: m.Hidden}
-	for _, sid := range slices.Sorted(maps.Keys(m.Tracks)) {
-		out.Tracks = append(out.Tracks, m.Tracks[sid])
-	}
-	if m.Permission != nil {
-		if out.Permission, err = proto.Marshal(m.Permission); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
