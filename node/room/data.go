@@ -161,7 +161,7 @@ func (r *Room) route(d *linkpb.Data) (receivers int) {
 // forward sends a packet to a peer node: reliable ones wait for a way there.
 func (r *Room) forward(p *peer, d *linkpb.Data) {
 	if d.Reliable {
-		p.mail.box(r).push(d, r.env.Now())
+		p.mail.box(r).Push(d, r.env.Now())
 		r.flush(p)
 		return
 	}
@@ -170,7 +170,7 @@ func (r *Room) forward(p *peer, d *linkpb.Data) {
 
 // deliver hands a packet to the local participants it is for, never to its sender.
 func (r *Room) deliver(d *linkpb.Data) {
-	if d.Reliable && !r.recent.add(d, r.env.Now()) {
+	if d.Reliable && !r.recent.Add(d, r.env.Now()) {
 		r.data.resent.Add(1)
 		return
 	}

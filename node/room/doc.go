@@ -9,7 +9,7 @@
 // the tracks' sinks, local or far, without asking anyone here.
 //
 // Data messages do pass the loop, as they are few. Reliable ones go to the other nodes
-// among the facts, numbered and kept until the node has them (outbox, inorder): a cut
+// among the facts, numbered and kept until the node has them (room/delivery): a cut
 // costs none and changes no sender's order, and while it lasts a third node passes them
 // on. Lossy ones, and the packets of data tracks, which do not pass the loop, go by a
 // channel that drops its oldest.

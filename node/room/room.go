@@ -15,6 +15,7 @@ import (
 
 	"maille/node/auth"
 	"maille/node/guard"
+	"maille/node/room/delivery"
 	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
@@ -105,7 +106,7 @@ type Room struct {
 	relayed  map[relay.TrackID]*relayed
 	speakers *speakers
 	verdicts *verdicts
-	recent   recent
+	recent   *delivery.Recent
 	dataSeen bool // a data track was, so that those without pay nothing
 	blobAsks map[uint64]blobAsk
 	lastBlob uint64
@@ -148,6 +149,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
 		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
+		recent: delivery.NewRecent(resumeWindow), // as long as who has no connection is waited for
 		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),

@@ -173,6 +173,7 @@ func TestPermits(t *testing.T) {
 		"him by sid":          {only(&livekit.TrackPermission{ParticipantSid: "PA_bob", TrackSids: []string{"TR_1"}}), true, true},
 		"another track":       {only(&livekit.TrackPermission{ParticipantIdentity: "bob", TrackSids: []string{"TR_2"}}), true, false},
 		"another":             {only(&livekit.TrackPermission{ParticipantIdentity: "eve", AllTracks: true}), true, false},
+		"another by sid":      {only(&livekit.TrackPermission{ParticipantSid: "PA_eve", AllTracks: true}), true, false},
 		"another of that sid": {only(&livekit.TrackPermission{ParticipantIdentity: "eve", ParticipantSid: "PA_bob", AllTracks: true}), true, false},
 	} {
 		m := &Member{Permission: tt.permission}
