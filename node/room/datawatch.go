@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"maille/node/room/datatrack"
 	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
@@ -42,7 +43,7 @@ type dataRoute struct{ to, via string }
 type dataSub struct {
 	from   *roster.Member
 	handle uint16
-	gate   frameGate
+	gate   datatrack.Gate
 }
 
 // dataWish is what a client said of a data track.
@@ -53,7 +54,7 @@ type dataWish struct {
 
 // push fans a packet out: to the nodes as it came, to the clients with their handles.
 // It writes to the packet. It returns how many it goes to from here.
-func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
+func (t *dataTrack) push(h datatrack.Head, b []byte) (receivers int) {
 	out := t.out.Load()
 	if out == nil {
 		return 0
@@ -68,10 +69,10 @@ func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
 	}
 	now := r.env.Now()
 	for _, w := range out.watchers {
-		if !w.gate.pass(h.frame, now) {
+		if !w.gate.Pass(h.Frame, now) {
 			continue
 		}
-		setHandle(b, w.handle)
+		datatrack.SetHandle(b, w.handle)
 		if w.peer.SendData(rtc.DataTrack, b) != nil {
 			r.data.undone.Add(1)
 		}
@@ -81,7 +82,7 @@ func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
 
 // receiveTrack takes a packet of another node's data track, on its link's goroutine.
 func (r *Room) receiveTrack(d *linkpb.TrackData) {
-	h, ok := readHead(d.Packet)
+	h, ok := datatrack.ReadHead(d.Packet)
 	tracks := r.farData.Load()
 	if !ok || tracks == nil || (*tracks)[d.Sid] == nil {
 		r.data.undone.Add(1)
@@ -149,7 +150,7 @@ func (r *Room) watchData(p *Participant) (changed bool) {
 			changed = true
 		}
 		if s := p.dataSubs[sid]; s != nil {
-			s.gate.set(p.dataWishes[sid].fps)
+			s.gate.Set(p.dataWishes[sid].fps)
 		}
 	}
 	if changed {

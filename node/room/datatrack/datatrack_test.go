@@ -1,10 +1,14 @@
-package room
+package datatrack
 
 import (
 	"bytes"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // packet makes a data-track packet with a payload.
 func packet(handle, frame uint16, payload string) []byte {
@@ -26,37 +30,37 @@ func TestReadHead(t *testing.T) {
 		"too short":                   {packet(5, 6, "")[:11], false},
 		"handle 0 is reserved":        {packet(0, 6, "x"), false},
 		"a later version":             {append([]byte{1 << 5}, packet(5, 6, "")[1:]...), false},
-		"too long":                    {packet(5, 6, string(make([]byte, maxTrackPacket))), false},
+		"too long":                    {packet(5, 6, string(make([]byte, maxPacket))), false},
 		"extensions":                  {extended(1, 6), true},
 		"extensions and payload":      {extended(1, 9), true},
 		"extensions beyond the end":   {extended(1, 5), false},
 		"extensions without a length": {extended(0, 0)[:13], false},
 		"as long as can be said":      {extended(255, 3), false},
 	} {
-		h, ok := readHead(tt.in)
-		if ok != tt.ok || ok && h != (packetHead{5, 6}) {
+		h, ok := ReadHead(tt.in)
+		if ok != tt.ok || ok && h != (Head{5, 6}) {
 			t.Errorf("%s: %+v, %v", name, h, ok)
 		}
 	}
 }
 
 func TestFrameGateHoldsItsRate(t *testing.T) {
-	var g frameGate
+	var g Gate
 	now := time.Unix(1e9, 0)
-	if !g.pass(1, now) || !g.pass(2, now) {
+	if !g.Pass(1, now) || !g.Pass(2, now) {
 		t.Error("without a rate not every frame passes")
 	}
-	g.set(10)
+	g.Set(10)
 	frames := map[uint16]int{}
 	for i := range 300 { // 3 s of 100 frames a second, three packets each
 		frame := uint16(65500 + i)
 		at := now.Add(time.Duration(i) * 10 * time.Millisecond)
 		for range 3 {
-			if g.pass(frame, at) {
+			if g.Pass(frame, at) {
 				frames[frame]++
 			}
 		}
-		if g.pass(frame-1, at) {
+		if g.Pass(frame-1, at) {
 			t.Fatal("a packet of the frame before passed late")
 		}
 	}
@@ -75,19 +79,19 @@ func FuzzReadHead(f *testing.F) {
 	f.Add([]byte{1 << 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		h, ok := readHead(b)
+		h, ok := ReadHead(b)
 		if !bytes.Equal(b, before) {
 			t.Fatal("changed the packet")
 		}
 		if !ok {
 			return
 		}
-		setHandle(b, 77)
-		again, ok := readHead(b)
-		if !ok || again != (packetHead{77, h.frame}) {
+		SetHandle(b, 77)
+		again, ok := ReadHead(b)
+		if !ok || again != (Head{77, h.Frame}) {
 			t.Fatalf("%+v became %+v, %v", h, again, ok)
 		}
-		setHandle(b, h.handle)
+		SetHandle(b, h.Handle)
 		if !bytes.Equal(b, before) {
 			t.Fatal("more than the handle changed")
 		}
@@ -97,14 +101,14 @@ func FuzzReadHead(f *testing.F) {
 // A packet costs its fan-out nothing in allocation before the transport.
 func TestTrackPacketsCostNoAllocation(t *testing.T) {
 	b := packet(5, 6, "payload")
-	g := new(frameGate)
-	g.set(30)
+	g := new(Gate)
+	g.Set(30)
 	now := time.Unix(1e9, 0)
 	if n := testing.AllocsPerRun(100, func() {
-		h, _ := readHead(b)
+		h, _ := ReadHead(b)
 		now = now.Add(time.Millisecond)
-		g.pass(h.frame, now)
-		setHandle(b, 9)
+		g.Pass(h.Frame, now)
+		SetHandle(b, 9)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

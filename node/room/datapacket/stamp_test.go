@@ -1,4 +1,4 @@
-package room
+package datapacket
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -13,7 +14,9 @@ import (
 	"maille/proto/livekit"
 )
 
-var ann = sender{identity: "ann", sid: "PA_ann"}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ann = Sender{Identity: "ann", Sid: "PA_ann"}
 
 func encode(t testing.TB, p *livekit.DataPacket, more ...byte) []byte {
 	t.Helper()
@@ -31,7 +34,7 @@ func chunk() *livekit.DataPacket_StreamChunk {
 func TestStampSaysWhoSent(t *testing.T) {
 	user := func(u *livekit.UserPacket) *livekit.DataPacket_User { return &livekit.DataPacket_User{User: u} }
 	hidden, agent := ann, ann
-	hidden.hidden, agent.agent = true, true
+	hidden.Hidden, agent.Agent = true, true
 	forged := &livekit.DataPacket{
 		Kind: livekit.DataPacket_LOSSY, ParticipantIdentity: "eve", ParticipantSid: "PA_eve", Sequence: 7,
 		DestinationIdentities: []string{"bob"},
@@ -41,7 +44,7 @@ func TestStampSaysWhoSent(t *testing.T) {
 	}
 	said := &livekit.UserPacket{Payload: []byte("hi"), Topic: new("t"), Id: new("1"), StartTime: new(uint64(5))}
 	for name, tt := range map[string]struct {
-		from     sender
+		from     Sender
 		lossy    bool
 		in, want *livekit.DataPacket
 	}{
@@ -67,13 +70,13 @@ func TestStampSaysWhoSent(t *testing.T) {
 			&livekit.DataPacket{ParticipantIdentity: "ann", ParticipantSid: "PA_ann", Value: &livekit.DataPacket_EncryptedPacket{EncryptedPacket: &livekit.EncryptedPacket{Iv: []byte{1}, EncryptedValue: []byte{2}}}},
 		},
 	} {
-		s, err := stamp(encode(t, tt.in), tt.from, !tt.lossy)
+		s, err := Stamp(encode(t, tt.in), tt.from, !tt.lossy)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		got := new(livekit.DataPacket)
-		if err := proto.Unmarshal(s.packet, got); err != nil {
+		if err := proto.Unmarshal(s.Packet, got); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if diff := cmp.Diff(tt.want, got, protocmp.Transform()); diff != "" {
@@ -89,16 +92,16 @@ func TestStampKeepsWhatItDoesNotKnow(t *testing.T) {
 	user := protowire.AppendVarint(protowire.AppendTag(nil, 12, protowire.VarintType), 9)
 	in := protowire.AppendTag(nil, dataUser, protowire.BytesType)
 	in = append(protowire.AppendBytes(in, user), extra...)
-	s, err := stamp(in, ann, true)
+	s, err := Stamp(in, ann, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(s.packet, extra) || !bytes.Contains(s.packet, user) {
-		t.Errorf("%x lacks %x or %x", s.packet, extra, user)
+	if !bytes.Contains(s.Packet, extra) || !bytes.Contains(s.Packet, user) {
+		t.Errorf("%x lacks %x or %x", s.Packet, extra, user)
 	}
 	// A value that this node does not know at all.
-	if s, err = stamp(extra, ann, true); err != nil || !bytes.Contains(s.packet, extra) {
-		t.Errorf("unknown value: %x, %v", s.packet, err)
+	if s, err = Stamp(extra, ann, true); err != nil || !bytes.Contains(s.Packet, extra) {
+		t.Errorf("unknown value: %x, %v", s.Packet, err)
 	}
 }
 
@@ -107,21 +110,21 @@ func TestStampRefuses(t *testing.T) {
 	two = append(two, encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Speaker{Speaker: &livekit.ActiveSpeakerUpdate{}}})...)
 	for name, tt := range map[string]struct {
 		in   []byte
-		from sender
+		from Sender
 		want error
 	}{
-		"speakers":                    {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Speaker{Speaker: &livekit.ActiveSpeakerUpdate{}}}), ann, errDataForbidden},
-		"a transcription by a person": {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Transcription{Transcription: &livekit.Transcription{TrackId: "TR_1"}}}), ann, errDataForbidden},
-		"a transcription by an agent": {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Transcription{Transcription: &livekit.Transcription{TrackId: "TR_1"}}}), sender{agent: true}, nil},
-		"two values":                  {two, ann, errDataMalformed},
-		"too large":                   {make([]byte, maxDataPacket+1), ann, errDataSize},
-		"torn":                        {[]byte{0x12, 9, 1}, ann, errDataMalformed},
-		"text that is none":           {encode(t, &livekit.DataPacket{}, 0x2a, 1, 0xff), ann, errDataMalformed},
-		"a number for an identity":    {[]byte{byte(dataIdentity) << 3, 1}, ann, errDataMalformed},
+		"speakers":                    {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Speaker{Speaker: &livekit.ActiveSpeakerUpdate{}}}), ann, ErrForbidden},
+		"a transcription by a person": {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Transcription{Transcription: &livekit.Transcription{TrackId: "TR_1"}}}), ann, ErrForbidden},
+		"a transcription by an agent": {encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_Transcription{Transcription: &livekit.Transcription{TrackId: "TR_1"}}}), Sender{Agent: true}, nil},
+		"two values":                  {two, ann, ErrMalformed},
+		"too large":                   {make([]byte, MaxBytes+1), ann, ErrSize},
+		"torn":                        {[]byte{0x12, 9, 1}, ann, ErrMalformed},
+		"text that is none":           {encode(t, &livekit.DataPacket{}, 0x2a, 1, 0xff), ann, ErrMalformed},
+		"a number for an identity":    {[]byte{byte(dataIdentity) << 3, 1}, ann, ErrMalformed},
 		"an empty packet":             {nil, ann, nil},
-		"a letter to thousands":       {encode(t, &livekit.DataPacket{DestinationIdentities: make([]string, maxDestinations+1)}), ann, errDataSize},
+		"a letter to thousands":       {encode(t, &livekit.DataPacket{DestinationIdentities: make([]string, maxDestinations+1)}), ann, ErrSize},
 	} {
-		if _, err := stamp(tt.in, tt.from, true); !errors.Is(err, tt.want) {
+		if _, err := Stamp(tt.in, tt.from, true); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
@@ -129,13 +132,13 @@ func TestStampRefuses(t *testing.T) {
 
 // Sids of people who left address nobody: not everyone.
 func TestAddressesOfOlderClients(t *testing.T) {
-	s, err := stamp(encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_User{User: &livekit.UserPacket{
+	s, err := Stamp(encode(t, &livekit.DataPacket{Value: &livekit.DataPacket_User{User: &livekit.UserPacket{
 		DestinationSids: []string{"PA_gone"}, DestinationIdentities: []string{"bob"},
 	}}}), ann, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.addressed || !cmp.Equal(s.sids, []string{"PA_gone"}) || !cmp.Equal(s.identities, []string{"bob"}) {
+	if !s.Addressed || !cmp.Equal(s.Sids, []string{"PA_gone"}) || !cmp.Equal(s.Identities, []string{"bob"}) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -150,9 +153,9 @@ func FuzzStamp(f *testing.F) {
 	f.Add([]byte{0x12, 0x02, 0x3b, 0x3c}, true, false)
 	f.Fuzz(func(t *testing.T, raw []byte, reliable, agent bool) {
 		from := ann
-		from.agent = agent
+		from.Agent = agent
 		before := bytes.Clone(raw)
-		s, err := stamp(raw, from, reliable)
+		s, err := Stamp(raw, from, reliable)
 		if !bytes.Equal(raw, before) {
 			t.Fatal("changed what was received")
 		}
@@ -160,8 +163,8 @@ func FuzzStamp(f *testing.F) {
 			return
 		}
 		p := new(livekit.DataPacket)
-		if err := proto.Unmarshal(s.packet, p); err != nil {
-			t.Fatalf("%x made %x: %v", raw, s.packet, err)
+		if err := proto.Unmarshal(s.Packet, p); err != nil {
+			t.Fatalf("%x made %x: %v", raw, s.Packet, err)
 		}
 		if p.ParticipantSid != "PA_ann" || !agent && p.ParticipantIdentity != "ann" {
 			t.Fatalf("from %q %q", p.ParticipantIdentity, p.ParticipantSid)
@@ -169,11 +172,11 @@ func FuzzStamp(f *testing.F) {
 		if u := p.GetUser(); u != nil && (u.ParticipantIdentity != "ann" || u.ParticipantSid != "PA_ann") {
 			t.Fatalf("user packet from %v", u)
 		}
-		if p.Sequence != s.sequence || !reliable && p.Sequence != 0 || (p.Kind == livekit.DataPacket_LOSSY) == reliable {
+		if p.Sequence != s.Sequence || !reliable && p.Sequence != 0 || (p.Kind == livekit.DataPacket_LOSSY) == reliable {
 			t.Fatalf("sequence %d, kind %v", p.Sequence, p.Kind)
 		}
-		if len(s.packet) > len(raw)+64 {
-			t.Fatalf("%d bytes made %d", len(raw), len(s.packet))
+		if len(s.Packet) > len(raw)+64 {
+			t.Fatalf("%d bytes made %d", len(raw), len(s.Packet))
 		}
 	})
 }
