@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"maille/node/room/roster"
+	"maille/node/room/route"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
@@ -91,11 +92,11 @@ func (r *Room) steer(rel *relayed) {
 		}
 		rel.via = ""
 	}
-	w := &ways{
-		self: r.env.Self(), region: r.env.Region(), origin: rel.origin, serving: r.serving(),
-		linked: r.env.Linked, avoid: func(node string) bool { return rel.avoid[node].After(now) },
+	w := &route.Ways{
+		Self: r.env.Self(), Region: r.env.Region(), Origin: rel.origin, Serving: r.serving(),
+		Linked: r.env.Linked, Avoid: func(node string) bool { return rel.avoid[node].After(now) },
 	}
-	via := w.upstream()
+	via := w.Upstream()
 	if via == rel.via {
 		return
 	}
@@ -119,7 +120,7 @@ func (r *Room) steer(rel *relayed) {
 // track came from its origin might by now be where it comes from.
 func (r *Room) revoke(rel *relayed) {
 	for peer := range rel.served {
-		if rel.via == "" || !mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+		if rel.via == "" || !route.MayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
 			delete(rel.served, peer)
 			r.env.Revoke(peer, rel.track.ID())
 		}
@@ -184,7 +185,7 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 			return
 		}
 		rel := r.hold(m, info, id)
-		if rel.via != "" && mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+		if rel.via != "" && route.MayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
 			rel.served[peer] = true
 			t = rel.track
 		}

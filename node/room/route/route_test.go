@@ -1,12 +1,15 @@
-package room
+package route
 
 import (
 	"fmt"
 	"slices"
 	"testing"
 
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func never(string) bool { return false }
 
@@ -28,12 +31,12 @@ func TestUpstream(t *testing.T) {
 		{name: "alone", self: "l1", region: "lyon", origin: "p1", down: []string{"p1", "p2", "b1", "l2"}, want: ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := &ways{
-				self: tc.self, region: tc.region, origin: tc.origin, serving: serving,
-				linked: func(n string) bool { return !slices.Contains(tc.down, n) },
-				avoid:  func(n string) bool { return slices.Contains(tc.refused, n) },
+			w := &Ways{
+				Self: tc.self, Region: tc.region, Origin: tc.origin, Serving: serving,
+				Linked: func(n string) bool { return !slices.Contains(tc.down, n) },
+				Avoid:  func(n string) bool { return slices.Contains(tc.refused, n) },
 			}
-			if got := w.upstream(); got != tc.want {
+			if got := w.Upstream(); got != tc.want {
 				t.Fatalf("takes it from %q, want %q", got, tc.want)
 			}
 		})
@@ -61,19 +64,19 @@ func TestUpstreamsNeverLoop(t *testing.T) {
 			for _, n := range all {
 				up[n] = rapid.Bool().Draw(t, "linked")
 			}
-			w := &ways{
-				self: self, region: regions[self], origin: origin, serving: serving,
-				linked: func(n string) bool { return up[n] }, avoid: never,
+			w := &Ways{
+				Self: self, Region: regions[self], Origin: origin, Serving: serving,
+				Linked: func(n string) bool { return up[n] }, Avoid: never,
 			}
-			next := w.upstream()
+			next := w.Upstream()
 			near := func(a, b string) bool { return regions[a] == regions[b] }
 			if next != "" && next != origin &&
-				(via[next] == "" || !mayServe(origin, via[next], near(next, self), near(next, via[next]))) {
+				(via[next] == "" || !MayServe(origin, via[next], near(next, self), near(next, via[next]))) {
 				next = "" // refused
 			}
 			via[self] = next
 			for _, n := range all { // revoke
-				if via[n] == self && (next == "" || !mayServe(origin, next, near(n, self), near(next, self))) {
+				if via[n] == self && (next == "" || !MayServe(origin, next, near(n, self), near(next, self))) {
 					via[n] = ""
 				}
 			}
