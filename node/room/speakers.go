@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -73,14 +74,9 @@ func (s *speakers) changes(at time.Time) []*livekit.SpeakerInfo {
 		}
 	}
 	s.said = now
+	// Of equal loudness by sid: the order is the same on every node.
 	slices.SortFunc(out, func(a, b *livekit.SpeakerInfo) int {
-		switch {
-		case a.Level != b.Level:
-			return int((b.Level - a.Level) * 1000)
-		case a.Sid < b.Sid:
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.Sid, b.Sid))
 	})
 	return out
 }
