@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -121,7 +122,7 @@ func (r *Room) follow(p *Participant, s *subscription, m *roster.Member, info *l
 		return
 	}
 	old := len(s.codec.Layers)
-	if c := codecOf(info, s.codec.MimeType); c != nil {
+	if c := trackinfo.CodecOf(info, s.codec.MimeType); c != nil {
 		s.codec = c
 	}
 	_, c := p.codecFor(m, info)
