@@ -3,7 +3,7 @@
 // them. What a client publishes becomes a relay track whose Source is the peer;
 // what a client watches is a Subscriber, a Sink of that track, which chooses a
 // layer, renumbers and encrypts. Signalling text (SDP, candidates) goes in and out
-// as strings, bounded and checked before pion sees it.
+// as strings, bounded and checked before pion sees it (rtc/sdp).
 //
 // The protocol has two forms. In one, a client has two Peers: an Uplink, which the
 // client offers, and a Downlink, which the node offers. In the other it has a Duplex,
