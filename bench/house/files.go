@@ -95,7 +95,7 @@ var pure = []string{
 	"relay/packet", "relay/codec", "relay/ring", "relay/rewrite", "relay/layer", "relay/audio", "relay/bwe", "relay/twcc", "relay/allocate",
 	"relay/wire", "placement/policy", "placement/state", "mesh/view",
 	"node/room/datapacket", "node/room/datatrack", "node/room/delivery",
-	"node/room/roster", "node/room/route", "node/room/trackinfo",
+	"node/room/quality", "node/room/roster", "node/room/route", "node/room/speakers", "node/room/trackinfo",
 	"node/rtc/sdp",
 }
 

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/quality"
 	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
@@ -48,7 +49,7 @@ type publication struct {
 	resumed bool
 	// seen is true once the publisher was told that someone watches.
 	seen    bool
-	counted counted // by the last judgement of its quality
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // qualityRepeats is how often a quality update is sent again, digestInterval apart:

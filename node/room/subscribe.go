@@ -3,6 +3,7 @@ package room
 import (
 	"strings"
 
+	"maille/node/room/quality"
 	"maille/node/room/roster"
 	"maille/node/room/trackinfo"
 	"maille/node/rtc"
@@ -21,7 +22,7 @@ type subscription struct {
 	sub   *rtc.Subscriber
 	// held is true while it is held back for lack of bandwidth.
 	held    bool
-	counted counted // by the last judgement of its quality
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // moved reports whether the track is another one than what is subscribed: its publisher
