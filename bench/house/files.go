@@ -96,7 +96,7 @@ var pure = []string{
 	"relay/wire", "placement/policy", "placement/state", "mesh/view",
 	"node/room/datapacket", "node/room/datatrack", "node/room/delivery",
 	"node/room/quality", "node/room/roster", "node/room/route", "node/room/speakers", "node/room/trackinfo",
-	"node/rtc/sdp",
+	"node/rtc/missing", "node/rtc/sdp",
 }
 
 // Clocks complains about tests that sleep and about pure packages that look at a clock.

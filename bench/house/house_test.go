@@ -103,6 +103,7 @@ func TestImportsComplain(t *testing.T) {
 		"messages depend on code":        {pkgs: []Package{{"maille/proto/mesh", []string{"maille/mesh/view"}}}, want: []string{"messages depend on messages only"}},
 		"node takes test tools":          {pkgs: []Package{{"maille/node", []string{"maille/bench/sim"}}}, want: []string{"no test tools"}},
 		"a room's arithmetic has a wire": {pkgs: []Package{{"maille/node/room/roster", []string{"maille/node/rtc"}}}, want: []string{"needs no loop"}},
+		"a description needs pion":       {pkgs: []Package{{"maille/node/rtc/sdp", []string{"github.com/pion/sdp/v3"}}}, want: []string{"must not need pion"}},
 		"bench imports the command":      {pkgs: []Package{{"maille/bench/x", []string{"maille/cmd/maille"}}}, want: []string{"nothing imports them"}},
 		"webrtc outside node/rtc":        {pkgs: []Package{{"maille/node/room", []string{"github.com/pion/webrtc/v4"}}}, want: []string{"the one place that knows pion/webrtc"}},
 		"a name that only looks alike":   {pkgs: []Package{{"maille/relay", []string{"maille/nodes", "github.com/hashicorp/rafting"}}}},
