@@ -183,10 +183,13 @@ func TestClocks(t *testing.T) {
 		{"node/a.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }\n"},
 		{"node/b_test.go", "package a\nfunc f() { time.Sleep(1) }\nvar time sleeper\n"},
 		{"relay/ring/a.go", "package ring\nimport clock \"time\"\nvar _ = clock.Now\n"},
+		{"node/room/a.go", "package room\nimport \"time\"\nvar _ = time.Now\n"},
+		{"node/room/roster/a.go", "package roster\nimport \"time\"\nvar _ = time.Now\n"},
 		{"relay/ring/b.go", "package ring\nimport \"time\"\nconst d = time.Second\n"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, complaints, "node/a_test.go:3:12: time.Sleep: a sleeping test", "relay/ring/a.go:3:9: time.Now: time is an argument")
+	expect(t, complaints, "node/a_test.go:3:12: time.Sleep: a sleeping test", "relay/ring/a.go:3:9: time.Now: time is an argument",
+		"node/room/roster/a.go:3:9: time.Now: time is an argument")
 }

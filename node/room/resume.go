@@ -66,8 +66,7 @@ func (r *Room) restart(p *Participant) {
 // that clients expect (signalling.md 3.7).
 func (r *Room) welcomeBack(p *Participant) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Reconnect{Reconnect: &livekit.ReconnectResponse{
-		IceServers: r.env.ICEServers(), ServerInfo: r.serverInfo(), ClientConfiguration: clientConfiguration(p.join.Client),
-		LastMessageSeq: p.lastMessageSeq(),
+		IceServers: r.env.ICEServers(), ServerInfo: r.serverInfo(), LastMessageSeq: p.lastMessageSeq(),
 	}}})
 	var missed []news
 	for _, d := range r.departed {

@@ -10,4 +10,7 @@
 // which the client offers: what it is to receive waits for a section of the client's
 // (duplex.go), and the client is asked for its next offer when there is something to
 // tell (asking.go).
+//
+// What needs no peer connection is in folders below: descriptions as text (sdp) and
+// packets that did not come (missing).
 package rtc
