@@ -72,7 +72,6 @@ func (r *Room) sweep() {
 			// Its publisher moved: the same track goes on from there.
 			rel.origin = origin
 			r.steer(rel)
-			rel.letGo() // it counts anew there
 		}
 	}
 }

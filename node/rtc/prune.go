@@ -1,8 +1,10 @@
-package sdp
+package rtc
 
 import (
 	"slices"
 	"strings"
+
+	"maille/relay"
 )
 
 // pion reads all of a section again for each of its formats. Of up to 64 that a client
@@ -17,17 +19,13 @@ const (
 	maxFeedback = 8
 )
 
-// Format is one row of what a node can take: a codec, and the parameters that it has.
-type Format struct{ Mime, Fmtp string }
-
 // telling are the parameters that tell formats of a codec apart; the others say how
 // well it is done. Those that a client leaves out have the value that the table has.
 var telling = []string{"profile-level-id", "packetization-mode", "profile-id", "tier-flag", "tx-mode"}
 
-// Prune leaves out of an offer the formats that are of no use to who can take
-// those of the table, with all that
+// prune leaves out of an offer the formats that this node has no use for, with all that
 // is said of them, so that pion need not read it. Each section keeps a format.
-func Prune(offer string, table []Format) string {
+func prune(offer string) string {
 	var out strings.Builder
 	out.Grow(len(offer))
 	for len(offer) > 0 {
@@ -39,9 +37,9 @@ func Prune(offer string, table []Format) string {
 		offer = offer[end:]
 		switch {
 		case strings.HasPrefix(section, "m=audio "):
-			pruneSection(&out, section, "audio", table)
+			pruneSection(&out, section, relay.Audio)
 		case strings.HasPrefix(section, "m=video "):
-			pruneSection(&out, section, "video", table)
+			pruneSection(&out, section, relay.Video)
 		default:
 			out.WriteString(section)
 		}
@@ -52,7 +50,7 @@ func Prune(offer string, table []Format) string {
 // listed is what a section says of a format. The first of each kind counts.
 type listed struct{ name, fmtp string }
 
-func pruneSection(out *strings.Builder, section string, kind string, table []Format) {
+func pruneSection(out *strings.Builder, section string, kind relay.Kind) {
 	head, _, _ := strings.Cut(section, "\r\n")
 	fields := strings.Fields(head)
 	if len(fields) < 4 {
@@ -74,7 +72,7 @@ func pruneSection(out *strings.Builder, section string, kind string, table []For
 			f.fmtp = rest
 		}
 	}
-	keep := useful(fields[3:], formats, kind, table)
+	keep := useful(fields[3:], formats, kind)
 	out.WriteString(strings.Join(slices.Concat(fields[:3], keep), " "))
 	out.WriteString("\r\n")
 	said := make(map[string]int) // of which format, how often
@@ -105,20 +103,20 @@ func ofFormat(line string) (key, pt, rest string) {
 }
 
 // useful are the formats to keep, in the client's order.
-func useful(order []string, formats map[string]*listed, kind string, table []Format) []string {
+func useful(order []string, formats map[string]*listed, kind relay.Kind) []string {
 	kept, nearby := make(map[string]bool), make(map[string]bool)
 	alike := make(map[string]int) // by the table's mime type
 	for _, pt := range order {
 		f := formats[pt]
-		row := slices.IndexFunc(table, func(c Format) bool { return strings.EqualFold(c.Mime, kind+"/"+f.name) })
+		row := slices.IndexFunc(codecs, func(c format) bool { return c.kind == kind && strings.EqualFold(c.mime, kind.String()+"/"+f.name) })
 		if row < 0 || kept[pt] {
 			continue
 		}
 		if len(nearby) < maxNearby {
 			nearby[pt] = true
 		}
-		if c := table[row]; alike[c.Mime] < maxAlike && matches(c.Fmtp, f.fmtp) {
-			alike[c.Mime]++
+		if c := codecs[row]; alike[c.mime] < maxAlike && matches(c.fmtp, f.fmtp) {
+			alike[c.mime]++
 			kept[pt] = true
 		}
 	}

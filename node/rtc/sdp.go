@@ -1,7 +1,6 @@
-package sdp
+package rtc
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,16 +11,16 @@ import (
 // Bounds of a client's SDP, checked before pion parses it: 1,000 m-lines cost pion
 // 11 s of a core.
 const (
-	MaxOfferSections = 32
-	// MaxSections bounds a subscriber: what it watches at once, and the answer to it.
-	MaxSections = 512
+	maxOfferSections = 32
+	// maxSections bounds a subscriber: what it watches at once, and the answer to it.
+	maxSections = 512
 	// maxSectionBytes is four times what Chromium writes for a video section with every
 	// codec it has.
 	maxSectionBytes = 24 << 10
 	maxOfferBytes   = 256 << 10
-	MaxAnswerBytes  = 2 << 20
+	maxAnswerBytes  = 2 << 20
 	maxLineBytes    = 4 << 10
-	MaxRids         = relay.MaxSpatial
+	maxRids         = relay.MaxSpatial
 	maxRidBytes     = 16
 	// maxSources bounds a=ssrc lines of a section: three encodings with their
 	// retransmissions and up to four lines each, twice.
@@ -32,42 +31,46 @@ const (
 	maxCredentials = 256 // bytes of an ICE ufrag or password (RFC 8839 section 5.4)
 )
 
-// Bounds of one description.
-type Bounds struct {
-	Bytes, Sections int
-	Sending         int // sections that the client sends in
+// bounds of one description.
+type bounds struct {
+	bytes, sections int
+	sending         int // sections that the client sends in
 }
 
-// What an answer and a first offer may be.
 var (
-	AnswerBounds = Bounds{Bytes: MaxAnswerBytes, Sections: MaxSections, Sending: MaxSections}
-	OfferBounds  = Bounds{Bytes: maxOfferBytes, Sections: MaxOfferSections, Sending: MaxOfferSections}
+	answerBounds = bounds{bytes: maxAnswerBytes, sections: maxSections, sending: maxSections}
+	offerBounds  = bounds{bytes: maxOfferBytes, sections: maxOfferSections, sending: maxOfferSections}
 )
 
-// Section is one m-line of a client's SDP.
-type Section struct {
-	Kind    string // "audio", "video", "application"
-	Mid     string
-	TrackID string // from msid; empty when the section has none
-	Rids    []string
-	Sends   bool // the client sends media in it
-	Takes   bool // the client receives media in it
+// nextBounds are those of the client's next offer. A Duplex peer takes as many sections
+// more as it asked for.
+func (p *Peer) nextBounds() bounds {
+	b := offerBounds
+	if p.role == Duplex {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		b.sections = min(b.sections+p.down.ask.granted, maxSections)
+		b.bytes = maxAnswerBytes
+	}
+	return b
 }
 
-// Checked is a client's SDP that may be given to pion.
-type Checked struct {
-	Text     string
-	Sections []Section
-	Ufrag    string // the session's ICE user
+// section is one m-line of a client's SDP.
+type section struct {
+	kind    string // "audio", "video", "application"
+	mid     string
+	trackID string // from msid; empty when the section has none
+	rids    []string
+	sends   bool // the client sends media in it
+	takes   bool // the client receives media in it
 }
 
-// Errors that callers tell apart; package rtc has them for its own.
-var (
-	// ErrLimit: the client sent more than a documented bound.
-	ErrLimit = errors.New("rtc: over limit")
-	// ErrRefused: what came is well-formed but not acceptable.
-	ErrRefused = errors.New("rtc: refused")
-)
+// checked is a client's SDP that may be given to pion.
+type checked struct {
+	text     string
+	sections []section
+	ufrag    string // the session's ICE user
+}
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
@@ -77,12 +80,12 @@ func limit(what string, got, most int) error {
 	return fmt.Errorf("%w: %s: %d of at most %d", ErrLimit, what, got, most)
 }
 
-// Check bounds a client's SDP and takes out what this node does not act on:
+// checkSDP bounds a client's SDP and takes out what this node does not act on:
 // candidates (as ICE-lite it answers whoever proves the password, and calls nobody)
-// and the paused marks of simulcast rids. The errors are ErrLimit and ErrRefused.
-func Check(text string, most Bounds) (*Checked, error) {
-	if len(text) > most.Bytes {
-		return nil, limit("SDP bytes", len(text), most.Bytes)
+// and the paused marks of simulcast rids.
+func checkSDP(text string, most bounds) (*checked, error) {
+	if len(text) > most.bytes {
+		return nil, limit("SDP bytes", len(text), most.bytes)
 	}
 	c := &checker{most: most}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -97,13 +100,13 @@ func Check(text string, most Bounds) (*Checked, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
-	return &Checked{Text: c.out.String(), Sections: c.got, Ufrag: c.ufrag}, nil
+	return &checked{text: c.out.String(), sections: c.got, ufrag: c.ufrag}, nil
 }
 
 type checker struct {
 	out          strings.Builder
-	most         Bounds
-	got          []Section
+	most         bounds
+	got          []section
 	sectionBytes int
 	sources      int
 	rejected     bool   // the section's port is 0, and not because it is bundled (RFC 8843)
@@ -149,8 +152,8 @@ func (c *checker) line(line string) error {
 
 func (c *checker) open(line string) error {
 	c.shut()
-	if len(c.got) == c.most.Sections {
-		return limit("SDP sections", len(c.got)+1, c.most.Sections)
+	if len(c.got) == c.most.sections {
+		return limit("SDP sections", len(c.got)+1, c.most.sections)
 	}
 	f := strings.Fields(line[2:])
 	if len(f) < 4 {
@@ -164,7 +167,7 @@ func (c *checker) open(line string) error {
 	default:
 		return refuse("media kind %q", f[0])
 	}
-	c.got = append(c.got, Section{Kind: f[0]})
+	c.got = append(c.got, section{kind: f[0]})
 	c.sectionBytes, c.sources, c.rejected, c.direction = len(line), 0, f[1] == "0", c.session
 	return nil
 }
@@ -175,18 +178,18 @@ func (c *checker) shut() {
 		return
 	}
 	s := &c.got[len(c.got)-1]
-	if c.rejected || s.Kind == "application" {
+	if c.rejected || s.kind == "application" {
 		return
 	}
 	both := c.direction == "" || c.direction == "sendrecv"
-	s.Sends = both || c.direction == "sendonly"
-	s.Takes = both || c.direction == "recvonly"
+	s.sends = both || c.direction == "sendonly"
+	s.takes = both || c.direction == "recvonly"
 }
 
 // attribute returns the line to keep, empty to drop it.
 func (c *checker) attribute(line string) (string, error) {
 	key, value, _ := strings.Cut(line[2:], ":")
-	var s *Section
+	var s *section
 	if len(c.got) > 0 {
 		s = &c.got[len(c.got)-1]
 	}
@@ -213,11 +216,11 @@ func (c *checker) attribute(line string) (string, error) {
 		c.rejected = false
 	case "mid":
 		if s != nil {
-			s.Mid = value
+			s.mid = value
 		}
 	case "msid":
-		if _, id, ok := strings.Cut(value, " "); ok && s != nil && s.TrackID == "" {
-			s.TrackID, _, _ = strings.Cut(strings.TrimSpace(id), " ")
+		if _, id, ok := strings.Cut(value, " "); ok && s != nil && s.trackID == "" {
+			s.trackID, _, _ = strings.Cut(strings.TrimSpace(id), " ")
 		}
 	case "rid":
 		return line, c.rid(s, value)
@@ -253,7 +256,7 @@ func (c *checker) fingerprint(value string) error {
 	return nil
 }
 
-func (c *checker) rid(s *Section, value string) error {
+func (c *checker) rid(s *section, value string) error {
 	if s == nil {
 		return refuse("rid outside of a section")
 	}
@@ -264,15 +267,15 @@ func (c *checker) rid(s *Section, value string) error {
 	if len(id) == 0 || len(id) > maxRidBytes {
 		return limit("rid bytes", len(id), maxRidBytes)
 	}
-	for _, known := range s.Rids {
+	for _, known := range s.rids {
 		if known == id {
 			return refuse("rid %q twice", id)
 		}
 	}
-	if len(s.Rids) == MaxRids {
-		return limit("rids", len(s.Rids)+1, MaxRids)
+	if len(s.rids) == maxRids {
+		return limit("rids", len(s.rids)+1, maxRids)
 	}
-	s.Rids = append(s.Rids, id)
+	s.rids = append(s.rids, id)
 	return nil
 }
 
@@ -287,16 +290,36 @@ func (c *checker) end() error {
 	mids := make(map[string]bool, len(c.got))
 	sending := 0
 	for _, s := range c.got {
-		if s.Sends {
+		if s.sends {
 			sending++
 		}
-		if s.Mid == "" || mids[s.Mid] {
-			return refuse("mid %q missing or twice", s.Mid)
+		if s.mid == "" || mids[s.mid] {
+			return refuse("mid %q missing or twice", s.mid)
 		}
-		mids[s.Mid] = true
+		mids[s.mid] = true
 	}
-	if sending > c.most.Sending {
-		return limit("SDP sending sections", sending, c.most.Sending)
+	if sending > c.most.sending {
+		return limit("SDP sending sections", sending, c.most.sending)
 	}
 	return nil
+}
+
+// encodingOf gives a rid its encoding: q, h and f by name, as LiveKit clients send
+// them from small to large, others by their order.
+func encodingOf(rids []string, rid string) (uint8, bool) {
+	named := true
+	for _, r := range rids {
+		named = named && (r == "q" || r == "h" || r == "f")
+	}
+	if named {
+		if i := strings.Index("qhf", rid); len(rid) == 1 && i >= 0 {
+			return uint8(i), true
+		}
+	}
+	for i, r := range rids {
+		if r == rid {
+			return uint8(i), true
+		}
+	}
+	return 0, rid == ""
 }

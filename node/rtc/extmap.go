@@ -1,15 +1,18 @@
-package sdp
+package rtc
 
-import "strings"
+import (
+	"strings"
 
-// Extensions puts the header extensions back into the sections of an offer that have none.
+	"maille/relay"
+)
+
+// extmaps puts the header extensions back into the sections of an offer that have none.
 // pion offers for a section what the client's last answer to it had, which is nothing
 // once it was inactive: a section used again would have no dependency descriptor and no
-// transport-wide numbers. known holds the lines of the first section of each kind
-// of media, and Extensions adds to it.
-func Extensions(offer string, known map[string]string) string {
+// transport-wide numbers. known holds the lines of the first section of each kind.
+func extmaps(offer string, known map[relay.Kind]string) string {
 	var out, part, lines strings.Builder
-	kind, media := "", false
+	kind, media := relay.Audio, false
 	flush := func() {
 		text := part.String()
 		switch {
@@ -31,8 +34,8 @@ func Extensions(offer string, known map[string]string) string {
 	for line := range strings.Lines(offer) {
 		if rest, ok := strings.CutPrefix(line, "m="); ok {
 			flush()
-			kind, _, _ = strings.Cut(rest, " ")
-			media = kind == "audio" || kind == "video"
+			name, _, _ := strings.Cut(rest, " ")
+			kind, media = relayKind(name), name == "audio" || name == "video"
 		}
 		if strings.HasPrefix(line, "a=extmap:") {
 			lines.WriteString(line)
