@@ -105,6 +105,18 @@ var rules = []rule{
 		why:    "below the room is what needs no loop, no connection and no link to be right, or to be tested",
 	},
 	{
+		from:   []string{"maille/node/rtc/..."},
+		except: []string{"maille/node/rtc"},
+		only:   []string{"maille/relay"},
+		why:    "below rtc is what needs no peer connection: text, numbers and times",
+	},
+	{
+		from:   []string{"maille/node/rtc/..."},
+		except: []string{"maille/node/rtc"},
+		forbid: []string{"github.com/pion/..."},
+		why:    "what is done before and after pion does its part must not need pion",
+	},
+	{
 		from:   []string{"maille/..."},
 		except: []string{"maille/cmd/..."},
 		forbid: []string{"maille/cmd/..."},

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -67,7 +68,7 @@ func (p *Participant) layersFor(info *livekit.TrackInfo, codec *livekit.Simulcas
 	spatial, temporal = relay.MaxSpatial-1, relay.MaxTemporal-1
 	switch {
 	case set != nil:
-		spatial, temporal = spatialFor(info, codec.GetLayers(), set), temporalFor(set.Fps)
+		spatial, temporal = trackinfo.Spatial(info, codec.GetLayers(), set), trackinfo.Temporal(set.Fps)
 	case p.join.AdaptiveStream:
 		spatial = 0
 	}

@@ -13,4 +13,9 @@
 // costs none and changes no sender's order, and while it lasts a third node passes them
 // on. Lossy ones, and the packets of data tracks, which do not pass the loop, go by a
 // channel that drops its oldest.
+//
+// What needs no loop, no connection and no link is in folders below, each pure and tested
+// alone: who is there (roster), what is said of tracks (trackinfo), by which way a track
+// comes (route), reliable data (delivery), clients' data as bytes (datapacket, datatrack),
+// who speaks (speakers) and how well clients are connected (quality).
 package room

@@ -4,11 +4,27 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/quality"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
 	"maille/relay/track"
+)
+
+// Limits of what one participant may announce.
+const (
+	// maxPending bounds tracks announced but not yet sent (LiveKit's own limit).
+	maxPending = 20
+	// maxTracks bounds tracks published at once by one participant: camera, screen and
+	// their audio, with room for several screens.
+	maxTracks = 32
+	// maxTrackName bounds names that every client of the room receives.
+	maxTrackName = 256
+	// maxTrackBytes bounds all that is said of a track with AddTrack, layers and codecs
+	// included, many times what honest clients say.
+	maxTrackBytes = 8 << 10
 )
 
 // publication is one track of a local participant.
@@ -31,11 +47,9 @@ type publication struct {
 	repeats int
 	// resumed is true for a track taken over from another node.
 	resumed bool
-	// seen is true once the publisher was told that someone watches, ordered once it was
-	// muted by another than its publisher, who has not said anything since.
+	// seen is true once the publisher was told that someone watches.
 	seen    bool
-	ordered bool
-	counted counted // by the last judgement of its quality
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // qualityRepeats is how often a quality update is sent again, digestInterval apart:
@@ -79,7 +93,7 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, "too many tracks")
 			return
 		}
-		info := newTrackInfo(NewSid(trackPrefix(req.Type, req.Source)), req, publishable(p.join.Client))
+		info := trackinfo.New(NewSid(trackPrefix(req.Type, req.Source)), req, publishable(p.join.Client))
 		pub = &publication{info: info, cid: req.Cid, mime: info.MimeType}
 		p.pending[req.Cid] = pub
 		e := rtc.Expect{
@@ -128,13 +142,13 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO && t.Encodings > 1 {
 		first.VideoLayerMode = livekit.VideoLayer_ONE_SPATIAL_LAYER_PER_STREAM
 	} else if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO {
-		first.VideoLayerMode = layerMode(t.Mime)
+		first.VideoLayerMode = trackinfo.LayerMode(t.Mime)
 	}
 	first.MimeType, first.Mid = t.Mime, t.Mid
 	if t.SdpCid != t.Cid {
 		first.SdpCid = t.SdpCid
 	}
-	settleInfo(pub.info)
+	trackinfo.Settle(pub.info)
 	r.prepare(p, pub)
 	pub.order, p.publications = p.publications, p.publications+1
 	if pub.resumed {
@@ -195,7 +209,6 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 		}
 		return false
 	}
-	pub.ordered = false
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
 		if !muted && pub.watched != nil {
@@ -235,7 +248,7 @@ func (pub *publication) watch() *livekit.SubscribedQualityUpdate {
 	out := &livekit.SubscribedQualityUpdate{TrackSid: pub.info.Sid}
 	add := func(info *livekit.SimulcastCodecInfo, want relay.LayerSet) {
 		out.SubscribedCodecs = append(out.SubscribedCodecs, &livekit.SubscribedCodec{
-			Codec: shortCodec(info.MimeType), Qualities: qualities(len(info.Layers), want),
+			Codec: trackinfo.Short(info.MimeType), Qualities: qualities(len(info.Layers), want),
 		})
 	}
 	add(pub.info.Codecs[0], pub.want)

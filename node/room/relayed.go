@@ -19,6 +19,10 @@ const (
 	relayLinger = 5 * time.Second
 	// avoidFor is how long a node that refused a track is not asked for it again.
 	avoidFor = 2 * time.Second
+	// handoverFor is how long a track is still taken from where it came from before, once
+	// there is a better way: longer than the first packet takes to come by that. What
+	// comes twice meanwhile stops at the track.
+	handoverFor = time.Second
 )
 
 // Refusals of Serve; the peer tries another way.
@@ -35,6 +39,8 @@ type relayed struct {
 	origin string
 	via    string // node it is taken from; "" while there is no way
 	up     Upstream
+	former Upstream             // nil, or what up replaces, until
+	until  time.Time            // then it is closed
 	avoid  map[string]time.Time // nodes that refused, until when
 	served map[string]bool      // peers that have been served from here
 	idle   time.Time            // since when nothing is attached; zero while something is
@@ -44,9 +50,18 @@ func (rel *relayed) close() {
 	if rel.up != nil {
 		rel.up.Close()
 	}
+	rel.letGo()
 	rel.track.Close()
 	if rel.voice != nil {
 		rel.voice.Leave()
+	}
+}
+
+// letGo closes the former upstream, if any.
+func (rel *relayed) letGo() {
+	if rel.former != nil {
+		rel.former.Close()
+		rel.former = nil
 	}
 }
 
@@ -86,7 +101,8 @@ func (r *Room) hold(m *roster.Member, info *livekit.TrackInfo, id relay.TrackID)
 // steer makes the upstream what it should be now.
 func (r *Room) steer(rel *relayed) {
 	now := r.env.Now()
-	if rel.up != nil && rel.over() && rel.via != "" {
+	ended := rel.over()
+	if rel.up != nil && ended && rel.via != "" {
 		if r.env.Linked(rel.via) {
 			rel.avoid[rel.via] = now.Add(avoidFor) // it refused, or the track ended there
 		}
@@ -105,15 +121,35 @@ func (r *Room) steer(rel *relayed) {
 	if via != "" {
 		rel.up = r.env.Pull(via, r.name, rel.track)
 	}
-	if rel.up == nil {
+	rel.letGo()
+	switch {
+	case rel.up == nil:
 		rel.via = ""
 		rel.track.SetSource(nil)
+	default:
+		r.watch(rel, rel.up)
+		if !ended {
+			rel.former, rel.until, old = old, now.Add(handoverFor), nil
+		}
 	}
 	if old != nil {
 		old.Close()
 	}
 	r.revoke(rel)
 	r.log.Debug("track taken from", "track", rel.track.ID(), "origin", rel.origin, "via", rel.via)
+}
+
+// watch looks for another way as soon as an upstream ends by itself: it was refused or
+// revoked, or its link is down.
+func (r *Room) watch(rel *relayed, up Upstream) {
+	go func() { // ends with the upstream, which closes with the room at the latest
+		<-up.Done()
+		r.post(func() {
+			if rel.up == up && r.relayed[rel.track.ID()] == rel {
+				r.steer(rel)
+			}
+		})
+	}()
 }
 
 // revoke ends what may not be served from here any more: whoever was served while the
@@ -133,6 +169,9 @@ func (r *Room) near(node string) bool { return r.env.RegionOf(node) == r.env.Reg
 func (r *Room) steerAll() {
 	now := r.env.Now()
 	for sid, rel := range r.relayed {
+		if rel.former != nil && !now.Before(rel.until) {
+			rel.letGo()
+		}
 		if rel.track.Stats().Sinks == 0 {
 			if rel.idle.IsZero() {
 				rel.idle = now

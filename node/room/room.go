@@ -16,7 +16,9 @@ import (
 	"maille/node/auth"
 	"maille/node/guard"
 	"maille/node/room/delivery"
+	"maille/node/room/quality"
 	"maille/node/room/roster"
+	"maille/node/room/speakers"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -104,8 +106,8 @@ type Room struct {
 	peers    map[string]*peer
 	roster   *roster.Roster
 	relayed  map[relay.TrackID]*relayed
-	speakers *speakers
-	verdicts *verdicts
+	speakers *speakers.Union
+	verdicts *quality.Verdicts
 	recent   *delivery.Recent
 	dataSeen bool // a data track was, so that those without pay nothing
 	blobAsks map[uint64]blobAsk
@@ -148,7 +150,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
-		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
+		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: speakers.NewUnion(speakersStale), verdicts: quality.NewVerdicts(),
 		recent: delivery.NewRecent(resumeWindow), // as long as who has no connection is waited for
 		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
@@ -290,8 +292,8 @@ func (r *Room) NodeGone(node string) {
 		} else {
 			delete(r.peers, node)
 		}
-		r.speakers.forget(node)
-		r.verdicts.forget(node)
+		r.speakers.Forget(node)
+		r.verdicts.Forget(node)
 		r.apply(r.roster.Forget(node))
 	})
 }

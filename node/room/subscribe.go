@@ -3,7 +3,9 @@ package room
 import (
 	"strings"
 
+	"maille/node/room/quality"
 	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -20,7 +22,7 @@ type subscription struct {
 	sub   *rtc.Subscriber
 	// held is true while it is held back for lack of bandwidth.
 	held    bool
-	counted counted // by the last judgement of its quality
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // moved reports whether the track is another one than what is subscribed: its publisher
@@ -121,7 +123,7 @@ func (r *Room) follow(p *Participant, s *subscription, m *roster.Member, info *l
 		return
 	}
 	old := len(s.codec.Layers)
-	if c := codecOf(info, s.codec.MimeType); c != nil {
+	if c := trackinfo.CodecOf(info, s.codec.MimeType); c != nil {
 		s.codec = c
 	}
 	_, c := p.codecFor(m, info)
@@ -154,9 +156,6 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 	}
 	sub.Rank(r.classOf(s.publisher, s.info))
 	p.applySettings(string(sid))
-	if info := p.streamState(sid, s); p.moved && info != nil && s.info.Type == livekit.TrackType_VIDEO {
-		p.tellStreams([]*livekit.StreamStateInfo{info}) // its former node may have held it back
-	}
 }
 
 func (r *Room) unsubscribe(p *Participant, sid relay.TrackID) {

@@ -72,6 +72,7 @@ func (r *Room) sweep() {
 			// Its publisher moved: the same track goes on from there.
 			rel.origin = origin
 			r.steer(rel)
+			rel.letGo() // it counts anew there
 		}
 	}
 }

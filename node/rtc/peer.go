@@ -234,7 +234,7 @@ func (p *Peer) sendFeedback() {
 }
 
 // events calls the handler, one call after the other. It is bounded by what is put
-// in: a peer's states, its at most maxOfferSections tracks, one demand for each, one
+// in: a peer's states, its at most sdp.MaxOfferSections tracks, one demand for each, one
 // offer at a time, and dataInFlight messages.
 type events struct {
 	wake  chan struct{}

@@ -106,17 +106,17 @@ func (s *Subscriber) progress(p *relay.Packet, o rewrite.Out) {
 		s.newest = o.Seq
 		return
 	}
-	s.settled.add(o.Seq, p.Arrived)
-	s.pending.came(p.Encoding, p.Seq)
+	s.settled.Add(o.Seq, p.Arrived)
+	s.pending.Came(p.Encoding, p.Seq)
 }
 
 // awaited sends a packet that would be left out by now, of the layer before perhaps,
 // if the client has asked for it; the caller holds mu.
 func (s *Subscriber) awaited(b *binding, p *relay.Packet, why relay.Drop) bool {
-	if len(s.pending.list) == 0 || why == relay.DropMuted {
+	if s.pending.Len() == 0 || why == relay.DropMuted {
 		return false
 	}
-	seq, ok := s.pending.came(p.Encoding, p.Seq)
+	seq, ok := s.pending.Came(p.Encoding, p.Seq)
 	if ok {
 		s.resend(b, seq, p, p.Arrived)
 	}
@@ -197,12 +197,12 @@ func (s *Subscriber) answer(now int64, seqs []uint16) {
 	for _, seq := range seqs {
 		s.mu.Lock()
 		encoding, origin, ok := s.out.numbers.Origin(seq)
-		if ok && !s.ended && !s.settled.crossing(seq, now, rtt) {
+		if ok && !s.ended && !s.settled.Crossing(seq, now, rtt) {
 			if p := s.track.Lookup(encoding, origin); p != nil {
 				s.resend(b, seq, p, now)
 				p.Release()
 			} else {
-				s.pending.add(seq, encoding, origin, now)
+				s.pending.Add(seq, encoding, origin, now)
 			}
 		}
 		s.mu.Unlock()
@@ -217,7 +217,7 @@ func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet, now int64) 
 	}
 	if o, ok := s.out.numbers.Again(seq, p); ok {
 		s.again(b, p, o)
-		s.settled.add(seq, now)
+		s.settled.Add(seq, now)
 	}
 }
 

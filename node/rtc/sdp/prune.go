@@ -1,10 +1,8 @@
-package rtc
+package sdp
 
 import (
 	"slices"
 	"strings"
-
-	"maille/relay"
 )
 
 // pion reads all of a section again for each of its formats. Of up to 64 that a client
@@ -19,13 +17,17 @@ const (
 	maxFeedback = 8
 )
 
+// Format is one row of what a node can take: a codec, and the parameters that it has.
+type Format struct{ Mime, Fmtp string }
+
 // telling are the parameters that tell formats of a codec apart; the others say how
 // well it is done. Those that a client leaves out have the value that the table has.
 var telling = []string{"profile-level-id", "packetization-mode", "profile-id", "tier-flag", "tx-mode"}
 
-// prune leaves out of an offer the formats that this node has no use for, with all that
+// Prune leaves out of an offer the formats that are of no use to who can take
+// those of the table, with all that
 // is said of them, so that pion need not read it. Each section keeps a format.
-func prune(offer string) string {
+func Prune(offer string, table []Format) string {
 	var out strings.Builder
 	out.Grow(len(offer))
 	for len(offer) > 0 {
@@ -37,9 +39,9 @@ func prune(offer string) string {
 		offer = offer[end:]
 		switch {
 		case strings.HasPrefix(section, "m=audio "):
-			pruneSection(&out, section, relay.Audio)
+			pruneSection(&out, section, "audio", table)
 		case strings.HasPrefix(section, "m=video "):
-			pruneSection(&out, section, relay.Video)
+			pruneSection(&out, section, "video", table)
 		default:
 			out.WriteString(section)
 		}
@@ -50,7 +52,7 @@ func prune(offer string) string {
 // listed is what a section says of a format. The first of each kind counts.
 type listed struct{ name, fmtp string }
 
-func pruneSection(out *strings.Builder, section string, kind relay.Kind) {
+func pruneSection(out *strings.Builder, section string, kind string, table []Format) {
 	head, _, _ := strings.Cut(section, "\r\n")
 	fields := strings.Fields(head)
 	if len(fields) < 4 {
@@ -72,7 +74,7 @@ func pruneSection(out *strings.Builder, section string, kind relay.Kind) {
 			f.fmtp = rest
 		}
 	}
-	keep := useful(fields[3:], formats, kind)
+	keep := useful(fields[3:], formats, kind, table)
 	out.WriteString(strings.Join(slices.Concat(fields[:3], keep), " "))
 	out.WriteString("\r\n")
 	said := make(map[string]int) // of which format, how often
@@ -103,20 +105,20 @@ func ofFormat(line string) (key, pt, rest string) {
 }
 
 // useful are the formats to keep, in the client's order.
-func useful(order []string, formats map[string]*listed, kind relay.Kind) []string {
+func useful(order []string, formats map[string]*listed, kind string, table []Format) []string {
 	kept, nearby := make(map[string]bool), make(map[string]bool)
 	alike := make(map[string]int) // by the table's mime type
 	for _, pt := range order {
 		f := formats[pt]
-		row := slices.IndexFunc(codecs, func(c format) bool { return c.kind == kind && strings.EqualFold(c.mime, kind.String()+"/"+f.name) })
+		row := slices.IndexFunc(table, func(c Format) bool { return strings.EqualFold(c.Mime, kind+"/"+f.name) })
 		if row < 0 || kept[pt] {
 			continue
 		}
 		if len(nearby) < maxNearby {
 			nearby[pt] = true
 		}
-		if c := codecs[row]; alike[c.mime] < maxAlike && matches(c.fmtp, f.fmtp) {
-			alike[c.mime]++
+		if c := table[row]; alike[c.Mime] < maxAlike && matches(c.Fmtp, f.fmtp) {
+			alike[c.Mime]++
 			kept[pt] = true
 		}
 	}

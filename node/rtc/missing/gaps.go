@@ -1,4 +1,4 @@
-package rtc
+package missing
 
 const (
 	// gapWait is how long a missing packet may just be late: reordering on real paths is
@@ -13,9 +13,8 @@ const (
 	maxGaps = 128
 )
 
-// gaps finds what is missing in one received stream. It is pure: time is an argument.
-// Unlike pion's generator it is told of repaired packets too, and stops asking.
-type gaps struct {
+// Gaps finds what is missing in one received stream. Unlike pion's generator it is told of repaired packets too, and stops asking.
+type Gaps struct {
 	begun  bool
 	newest uint16
 	list   []gap // oldest first
@@ -27,8 +26,8 @@ type gap struct {
 	next  int64 // when to ask (again)
 }
 
-// seen notes a packet, true when it leaves packets missing before it.
-func (g *gaps) seen(seq uint16, now int64) (opened bool) {
+// Seen notes a packet, true when it leaves packets missing before it.
+func (g *Gaps) Seen(seq uint16, now int64) (opened bool) {
 	ahead := int16(seq - g.newest)
 	switch {
 	case !g.begun:
@@ -54,9 +53,9 @@ func (g *gaps) seen(seq uint16, now int64) (opened bool) {
 	return opened
 }
 
-// due appends to dst what is to be asked for at now, and forgets what was asked for
+// Due appends to dst what is to be asked for at now, and forgets what was asked for
 // often enough. more is false when nothing is missing any more.
-func (g *gaps) due(now int64, dst []uint16) (_ []uint16, more bool) {
+func (g *Gaps) Due(now int64, dst []uint16) (_ []uint16, more bool) {
 	keep := g.list[:0]
 	for _, m := range g.list {
 		if m.next <= now {

@@ -1,6 +1,7 @@
-package rtc
+package sdp
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,16 +12,16 @@ import (
 // Bounds of a client's SDP, checked before pion parses it: 1,000 m-lines cost pion
 // 11 s of a core.
 const (
-	maxOfferSections = 32
-	// maxSections bounds a subscriber: what it watches at once, and the answer to it.
-	maxSections = 512
+	MaxOfferSections = 32
+	// MaxSections bounds a subscriber: what it watches at once, and the answer to it.
+	MaxSections = 512
 	// maxSectionBytes is four times what Chromium writes for a video section with every
 	// codec it has.
 	maxSectionBytes = 24 << 10
 	maxOfferBytes   = 256 << 10
-	maxAnswerBytes  = 2 << 20
+	MaxAnswerBytes  = 2 << 20
 	maxLineBytes    = 4 << 10
-	maxRids         = relay.MaxSpatial
+	MaxRids         = relay.MaxSpatial
 	maxRidBytes     = 16
 	// maxSources bounds a=ssrc lines of a section: three encodings with their
 	// retransmissions and up to four lines each, twice.
@@ -31,46 +32,42 @@ const (
 	maxCredentials = 256 // bytes of an ICE ufrag or password (RFC 8839 section 5.4)
 )
 
-// bounds of one description.
-type bounds struct {
-	bytes, sections int
-	sending         int // sections that the client sends in
+// Bounds of one description.
+type Bounds struct {
+	Bytes, Sections int
+	Sending         int // sections that the client sends in
 }
 
+// What an answer and a first offer may be.
 var (
-	answerBounds = bounds{bytes: maxAnswerBytes, sections: maxSections, sending: maxSections}
-	offerBounds  = bounds{bytes: maxOfferBytes, sections: maxOfferSections, sending: maxOfferSections}
+	AnswerBounds = Bounds{Bytes: MaxAnswerBytes, Sections: MaxSections, Sending: MaxSections}
+	OfferBounds  = Bounds{Bytes: maxOfferBytes, Sections: MaxOfferSections, Sending: MaxOfferSections}
 )
 
-// nextBounds are those of the client's next offer. A Duplex peer takes as many sections
-// more as it asked for.
-func (p *Peer) nextBounds() bounds {
-	b := offerBounds
-	if p.role == Duplex {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		b.sections = min(b.sections+p.down.ask.granted, maxSections)
-		b.bytes = maxAnswerBytes
-	}
-	return b
+// Section is one m-line of a client's SDP.
+type Section struct {
+	Kind    string // "audio", "video", "application"
+	Mid     string
+	TrackID string // from msid; empty when the section has none
+	Rids    []string
+	Sends   bool // the client sends media in it
+	Takes   bool // the client receives media in it
 }
 
-// section is one m-line of a client's SDP.
-type section struct {
-	kind    string // "audio", "video", "application"
-	mid     string
-	trackID string // from msid; empty when the section has none
-	rids    []string
-	sends   bool // the client sends media in it
-	takes   bool // the client receives media in it
+// Checked is a client's SDP that may be given to pion.
+type Checked struct {
+	Text     string
+	Sections []Section
+	Ufrag    string // the session's ICE user
 }
 
-// checked is a client's SDP that may be given to pion.
-type checked struct {
-	text     string
-	sections []section
-	ufrag    string // the session's ICE user
-}
+// Errors that callers tell apart; package rtc has them for its own.
+var (
+	// ErrLimit: the client sent more than a documented bound.
+	ErrLimit = errors.New("rtc: over limit")
+	// ErrRefused: what came is well-formed but not acceptable.
+	ErrRefused = errors.New("rtc: refused")
+)
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
@@ -80,12 +77,12 @@ func limit(what string, got, most int) error {
 	return fmt.Errorf("%w: %s: %d of at most %d", ErrLimit, what, got, most)
 }
 
-// checkSDP bounds a client's SDP and takes out what this node does not act on:
+// Check bounds a client's SDP and takes out what this node does not act on:
 // candidates (as ICE-lite it answers whoever proves the password, and calls nobody)
-// and the paused marks of simulcast rids.
-func checkSDP(text string, most bounds) (*checked, error) {
-	if len(text) > most.bytes {
-		return nil, limit("SDP bytes", len(text), most.bytes)
+// and the paused marks of simulcast rids. The errors are ErrLimit and ErrRefused.
+func Check(text string, most Bounds) (*Checked, error) {
+	if len(text) > most.Bytes {
+		return nil, limit("SDP bytes", len(text), most.Bytes)
 	}
 	c := &checker{most: most}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -100,13 +97,13 @@ func checkSDP(text string, most bounds) (*checked, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
-	return &checked{text: c.out.String(), sections: c.got, ufrag: c.ufrag}, nil
+	return &Checked{Text: c.out.String(), Sections: c.got, Ufrag: c.ufrag}, nil
 }
 
 type checker struct {
 	out          strings.Builder
-	most         bounds
-	got          []section
+	most         Bounds
+	got          []Section
 	sectionBytes int
 	sources      int
 	rejected     bool   // the section's port is 0, and not because it is bundled (RFC 8843)
@@ -152,8 +149,8 @@ func (c *checker) line(line string) error {
 
 func (c *checker) open(line string) error {
 	c.shut()
-	if len(c.got) == c.most.sections {
-		return limit("SDP sections", len(c.got)+1, c.most.sections)
+	if len(c.got) == c.most.Sections {
+		return limit("SDP sections", len(c.got)+1, c.most.Sections)
 	}
 	f := strings.Fields(line[2:])
 	if len(f) < 4 {
@@ -167,7 +164,7 @@ func (c *checker) open(line string) error {
 	default:
 		return refuse("media kind %q", f[0])
 	}
-	c.got = append(c.got, section{kind: f[0]})
+	c.got = append(c.got, Section{Kind: f[0]})
 	c.sectionBytes, c.sources, c.rejected, c.direction = len(line), 0, f[1] == "0", c.session
 	return nil
 }
@@ -178,18 +175,18 @@ func (c *checker) shut() {
 		return
 	}
 	s := &c.got[len(c.got)-1]
-	if c.rejected || s.kind == "application" {
+	if c.rejected || s.Kind == "application" {
 		return
 	}
 	both := c.direction == "" || c.direction == "sendrecv"
-	s.sends = both || c.direction == "sendonly"
-	s.takes = both || c.direction == "recvonly"
+	s.Sends = both || c.direction == "sendonly"
+	s.Takes = both || c.direction == "recvonly"
 }
 
 // attribute returns the line to keep, empty to drop it.
 func (c *checker) attribute(line string) (string, error) {
 	key, value, _ := strings.Cut(line[2:], ":")
-	var s *section
+	var s *Section
 	if len(c.got) > 0 {
 		s = &c.got[len(c.got)-1]
 	}
@@ -216,11 +213,11 @@ func (c *checker) attribute(line string) (string, error) {
 		c.rejected = false
 	case "mid":
 		if s != nil {
-			s.mid = value
+			s.Mid = value
 		}
 	case "msid":
-		if _, id, ok := strings.Cut(value, " "); ok && s != nil && s.trackID == "" {
-			s.trackID, _, _ = strings.Cut(strings.TrimSpace(id), " ")
+		if _, id, ok := strings.Cut(value, " "); ok && s != nil && s.TrackID == "" {
+			s.TrackID, _, _ = strings.Cut(strings.TrimSpace(id), " ")
 		}
 	case "rid":
 		return line, c.rid(s, value)
@@ -256,7 +253,7 @@ func (c *checker) fingerprint(value string) error {
 	return nil
 }
 
-func (c *checker) rid(s *section, value string) error {
+func (c *checker) rid(s *Section, value string) error {
 	if s == nil {
 		return refuse("rid outside of a section")
 	}
@@ -267,15 +264,15 @@ func (c *checker) rid(s *section, value string) error {
 	if len(id) == 0 || len(id) > maxRidBytes {
 		return limit("rid bytes", len(id), maxRidBytes)
 	}
-	for _, known := range s.rids {
+	for _, known := range s.Rids {
 		if known == id {
 			return refuse("rid %q twice", id)
 		}
 	}
-	if len(s.rids) == maxRids {
-		return limit("rids", len(s.rids)+1, maxRids)
+	if len(s.Rids) == MaxRids {
+		return limit("rids", len(s.Rids)+1, MaxRids)
 	}
-	s.rids = append(s.rids, id)
+	s.Rids = append(s.Rids, id)
 	return nil
 }
 
@@ -290,36 +287,16 @@ func (c *checker) end() error {
 	mids := make(map[string]bool, len(c.got))
 	sending := 0
 	for _, s := range c.got {
-		if s.sends {
+		if s.Sends {
 			sending++
 		}
-		if s.mid == "" || mids[s.mid] {
-			return refuse("mid %q missing or twice", s.mid)
+		if s.Mid == "" || mids[s.Mid] {
+			return refuse("mid %q missing or twice", s.Mid)
 		}
-		mids[s.mid] = true
+		mids[s.Mid] = true
 	}
-	if sending > c.most.sending {
-		return limit("SDP sending sections", sending, c.most.sending)
+	if sending > c.most.Sending {
+		return limit("SDP sending sections", sending, c.most.Sending)
 	}
 	return nil
-}
-
-// encodingOf gives a rid its encoding: q, h and f by name, as LiveKit clients send
-// them from small to large, others by their order.
-func encodingOf(rids []string, rid string) (uint8, bool) {
-	named := true
-	for _, r := range rids {
-		named = named && (r == "q" || r == "h" || r == "f")
-	}
-	if named {
-		if i := strings.Index("qhf", rid); len(rid) == 1 && i >= 0 {
-			return uint8(i), true
-		}
-	}
-	for i, r := range rids {
-		if r == rid {
-			return uint8(i), true
-		}
-	}
-	return 0, rid == ""
 }

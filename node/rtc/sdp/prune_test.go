@@ -1,4 +1,4 @@
-package rtc
+package sdp
 
 import (
 	"strings"
@@ -6,6 +6,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+// table is what package rtc takes.
+var table = []Format{
+	{Mime: "video/VP8"},
+	{Mime: "video/H264", Fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"},
+	{Mime: "video/VP9", Fmtp: "profile-id=0"},
+	{Mime: "video/AV1"},
+	{Mime: "video/H265", Fmtp: "level-id=186;profile-id=1;tier-flag=0;tx-mode=SRST"},
+	{Mime: "audio/opus", Fmtp: "minptime=10;useinbandfec=1"},
+	{Mime: "audio/red", Fmtp: "111/111"},
+}
 
 // formatsOf is a section of formats as "pt name/clock fmtp".
 func formatsOf(kind string, formats ...string) string {
@@ -67,7 +78,7 @@ func TestPrune(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := sdpOf() + formatsOf(tt.kind, tt.formats...)
-			got := prune(text)
+			got := Prune(text, table)
 			_, after, _ := strings.Cut(got, "\r\nm="+tt.kind+" 9 UDP/TLS/RTP/SAVPF ")
 			pts, _, _ := strings.Cut(after, "\r\n")
 			if pts != tt.want {
@@ -90,19 +101,19 @@ func FuzzPrune(f *testing.F) {
 	f.Add(sdpOf(videoSection("0", "a=fmtp:96 x", "a=rtcp-fb:* nack", "a=rid:q send")...))
 	f.Add(sdpOf("m=audio 9 UDP/TLS/RTP/SAVPF 0 111 0", "a=mid:1", "a=rtpmap:111 opus/48000/2", "m=application 9 UDP/DTLS/SCTP x", "a=mid:2"))
 	f.Fuzz(func(t *testing.T, text string) {
-		in, err := checkSDP(text, offerBounds)
+		in, err := Check(text, OfferBounds)
 		if err != nil {
 			return
 		}
-		once := prune(in.text)
-		after, err := checkSDP(once, offerBounds)
+		once := Prune(in.Text, table)
+		after, err := Check(once, OfferBounds)
 		if err != nil {
 			t.Fatalf("refused once pruned: %v", err)
 		}
-		if d := cmp.Diff(in.sections, after.sections, cmp.AllowUnexported(section{})); d != "" {
+		if d := cmp.Diff(in.Sections, after.Sections); d != "" {
 			t.Error(d)
 		}
-		if twice := prune(once); twice != once {
+		if twice := Prune(once, table); twice != once {
 			t.Errorf("pruned twice: %q, once: %q", twice, once)
 		}
 	})

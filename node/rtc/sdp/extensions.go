@@ -1,18 +1,15 @@
-package rtc
+package sdp
 
-import (
-	"strings"
+import "strings"
 
-	"maille/relay"
-)
-
-// extmaps puts the header extensions back into the sections of an offer that have none.
+// Extensions puts the header extensions back into the sections of an offer that have none.
 // pion offers for a section what the client's last answer to it had, which is nothing
 // once it was inactive: a section used again would have no dependency descriptor and no
-// transport-wide numbers. known holds the lines of the first section of each kind.
-func extmaps(offer string, known map[relay.Kind]string) string {
+// transport-wide numbers. known holds the lines of the first section of each kind
+// of media, and Extensions adds to it.
+func Extensions(offer string, known map[string]string) string {
 	var out, part, lines strings.Builder
-	kind, media := relay.Audio, false
+	kind, media := "", false
 	flush := func() {
 		text := part.String()
 		switch {
@@ -34,8 +31,8 @@ func extmaps(offer string, known map[relay.Kind]string) string {
 	for line := range strings.Lines(offer) {
 		if rest, ok := strings.CutPrefix(line, "m="); ok {
 			flush()
-			name, _, _ := strings.Cut(rest, " ")
-			kind, media = relayKind(name), name == "audio" || name == "video"
+			kind, _, _ = strings.Cut(rest, " ")
+			media = kind == "audio" || kind == "video"
 		}
 		if strings.HasPrefix(line, "a=extmap:") {
 			lines.WriteString(line)
