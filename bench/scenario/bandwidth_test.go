@@ -255,3 +255,48 @@ func TestSpeakerIsSeenBest(t *testing.T) {
 		}
 	})
 }
+
+// Whether video is held back may change while a socket is gone: the client is told when
+// it resumes.
+func TestResumeTellsWhatIsHeld(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
+		c := Start(t, 34, 20*time.Millisecond, "paris")
+		defer c.Close()
+		c.Single = single
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		alice := c.Join(ctx, "paris", "demo", "alice", "")
+		defer alice.Close()
+		camera, err := alice.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sid := camera.Info.Sid
+		bob := c.watch(ctx, "paris", "demo", "bob")
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Second)
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond, Rate: 120e3, Queue: 6000})
+		if err := bob.Wait(ctx, "the news that video is held back", func() bool { return bob.isPaused(sid) }); err != nil {
+			t.Fatal(err)
+		}
+		bob.Cut()
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond})
+		pass(time.Second) // what was on the way has come
+		for bob.layer(sid) < 0 {
+			pass(100 * time.Millisecond)
+		}
+		if !bob.isPaused(sid) {
+			t.Fatal("told without a socket")
+		}
+		if err := bob.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		pass(200 * time.Millisecond)
+		if bob.isPaused(sid) {
+			t.Error("bob sees video that he was told is held back")
+		}
+	})
+}

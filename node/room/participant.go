@@ -58,6 +58,8 @@ type Participant struct {
 	arriving *arrival
 	moving   bool
 	parted   bool
+	// moved is true for a participant that came from another node.
+	moved bool
 	// vouched are the tracks that its newest token names as its own.
 	vouched []string
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
@@ -74,7 +76,7 @@ type Participant struct {
 	choices       map[string]bool // explicit (un)subscriptions by track sid
 	settings      map[string]*livekit.UpdateTrackSettings
 	subs          map[relay.TrackID]*subscription
-	denied        map[string]bool      // tracks it was told it may not have
+	denied        map[string]bool      // tracks it was told it may not have, and whether it still may not
 	missing       map[string]time.Time // tracks it asked for that nobody publishes, since when
 	speaking      map[string]bool      // speakers it was told of, by sid
 	// refused are the codecs, as lower case mime types, that the client does not take.

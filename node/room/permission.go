@@ -121,11 +121,11 @@ func (p *Participant) tellAllowed(m *roster.Member, sid string, allowed bool) {
 	if p.denied[sid] == !allowed {
 		return
 	}
-	if allowed {
-		delete(p.denied, sid)
-	} else {
-		p.denied[sid] = true
-	}
+	p.denied[sid] = !allowed
+	p.writeAllowed(m, sid, allowed)
+}
+
+func (p *Participant) writeAllowed(m *roster.Member, sid string, allowed bool) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscriptionPermissionUpdate{
 		SubscriptionPermissionUpdate: &livekit.SubscriptionPermissionUpdate{
 			ParticipantSid: m.Info.Sid, TrackSid: sid, Allowed: allowed,

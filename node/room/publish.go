@@ -47,8 +47,10 @@ type publication struct {
 	repeats int
 	// resumed is true for a track taken over from another node.
 	resumed bool
-	// seen is true once the publisher was told that someone watches.
+	// seen is true once the publisher was told that someone watches, ordered once it was
+	// muted by another than its publisher, who has not said anything since.
 	seen    bool
+	ordered bool
 	counted quality.Counted // by the last judgement of its quality
 }
 
@@ -209,6 +211,7 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 		}
 		return false
 	}
+	pub.ordered = false
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
 		if !muted && pub.watched != nil {

@@ -111,9 +111,13 @@ func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[stri
 			out = append(out, s)
 		}
 	}
-	if len(out) > 0 {
+	p.writeSpeakers(out)
+}
+
+func (p *Participant) writeSpeakers(list []*livekit.SpeakerInfo) {
+	if len(list) > 0 {
 		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
-			SpeakersChanged: &livekit.SpeakersChanged{Speakers: out},
+			SpeakersChanged: &livekit.SpeakersChanged{Speakers: list},
 		}})
 	}
 }

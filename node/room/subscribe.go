@@ -156,6 +156,9 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 	}
 	sub.Rank(r.classOf(s.publisher, s.info))
 	p.applySettings(string(sid))
+	if info := p.streamState(sid, s); p.moved && info != nil && s.info.Type == livekit.TrackType_VIDEO {
+		p.tellStreams([]*livekit.StreamStateInfo{info}) // its former node may have held it back
+	}
 }
 
 func (r *Room) unsubscribe(p *Participant, sid relay.TrackID) {

@@ -142,7 +142,7 @@ func (r *Room) moveIn(p *Participant, c signal.Conn) bool {
 	p.joinedNS = max(p.joinedNS, was.joined+1)
 	p.arriving = &arrival{past: was, until: r.env.Now().Add(arriveWithin)}
 	p.info.State = livekit.ParticipantInfo_JOINED
-	p.conn = c
+	p.conn, p.moved = c, true
 	r.local[p.identity] = p
 	r.emptySince, r.visited = time.Time{}, true
 	r.welcomeBack(p)
@@ -259,6 +259,7 @@ func (r *Room) arrive(p *Participant) {
 	}
 	p.arriving = nil
 	r.announce([]*Participant{p})
+	r.retellSpeakers(p) // what its former node told it, nobody here knows
 	r.log.Info("participant arrived", "identity", p.identity, "sid", p.info.Sid, "tracks", len(p.published))
 }
 

@@ -64,11 +64,14 @@ func (s *Union) Changes(at time.Time) []*livekit.SpeakerInfo {
 		}
 	}
 	s.said = now
-	// Of equal loudness by sid: the order is the same on every node.
-	slices.SortFunc(out, func(a, b *livekit.SpeakerInfo) int {
-		return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.Sid, b.Sid))
-	})
+	slices.SortFunc(out, Louder)
 	return out
+}
+
+// Louder orders speakers, the loudest first, and of equal loudness by sid: the order is
+// the same on every node.
+func Louder(a, b *livekit.SpeakerInfo) int {
+	return cmp.Or(cmp.Compare(b.Level, a.Level), cmp.Compare(a.Sid, b.Sid))
 }
 
 // Said is who speaks, by participant sid, as last told to clients; it is not to be changed.
