@@ -36,6 +36,7 @@ type Upstream struct {
 	bytes    atomic.Uint64
 	peerSent atomic.Uint64
 	peerShed atomic.Uint64
+	wanted   wanted
 	gapped   atomic.Bool // in the session's list of those with gaps
 }
 
@@ -114,18 +115,6 @@ func (u *Upstream) Keyframe(spatial uint8) {
 	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Keyframe{Keyframe: &linkpb.Keyframe{
 		Handle: uint32(u.handle), Spatial: uint32(spatial),
 	}}})
-}
-
-// Resend implements relay.Source.
-func (u *Upstream) Resend(spatial uint8, seqs []uint16) {
-	if u.Err() != nil {
-		return
-	}
-	m := &linkpb.Resend{Handle: uint32(u.handle), Encoding: uint32(spatial)}
-	for _, q := range seqs[:min(len(seqs), maxResend)] {
-		m.Seqs = append(m.Seqs, uint32(q))
-	}
-	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Resend{Resend: m}})
 }
 
 // Close ends the stream; the track keeps what it has. It must not be called from
