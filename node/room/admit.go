@@ -107,7 +107,7 @@ func (r *Room) joinResponse(p *Participant) *livekit.SignalResponse {
 		Room: r.info(), Participant: p.member().Info, OtherParticipants: r.others(p),
 		ServerVersion: info.Version, ServerInfo: info, ServerRegion: info.Region,
 		SubscriberPrimary: !p.single(), PingInterval: pingIntervalS, PingTimeout: pingTimeoutS,
-		IceServers: r.env.ICEServers(), EnabledPublishCodecs: publishable(p.join.Client),
+		IceServers: p.iceServers(), ClientConfiguration: p.configuration(), EnabledPublishCodecs: publishable(p.join.Client),
 		SifTrailer: sifTrailer(r.sid), FastPublish: p.info.Permission.CanPublish,
 	}}}
 }

@@ -38,7 +38,10 @@ func (f *far) Self() string             { return f.name }
 func (f *far) Region() string           { return f.name }
 func (f *far) RegionOf(n string) string { return n }
 func (f *far) Linked(string) bool       { return true }
-func (f *far) Now() time.Time           { return time.Now().Add(f.skew) }
+func (f *far) ICEServers() []*livekit.ICEServer {
+	return []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}}}
+}
+func (f *far) Now() time.Time { return time.Now().Add(f.skew) }
 func (f *far) Send(node, _ string, msg []byte) error {
 	f.post.mu.Lock()
 	defer f.post.mu.Unlock()

@@ -62,6 +62,8 @@ type Participant struct {
 	moved bool
 	// vouched are the tracks that its newest token names as its own.
 	vouched []string
+	// protocol is what its connections come by; other than UDP only if it asked for that.
+	protocol livekit.CandidateProtocol
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
 	cut cut
 

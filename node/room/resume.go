@@ -69,7 +69,7 @@ func (r *Room) restart(p *Participant) {
 // that clients expect (signalling.md 3.7).
 func (r *Room) welcomeBack(p *Participant) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Reconnect{Reconnect: &livekit.ReconnectResponse{
-		IceServers: r.env.ICEServers(), ServerInfo: r.serverInfo(), LastMessageSeq: p.lastMessageSeq(),
+		IceServers: p.iceServers(), ClientConfiguration: p.configuration(), ServerInfo: r.serverInfo(), LastMessageSeq: p.lastMessageSeq(),
 	}}})
 	p.retellMutes()
 	var missed []news

@@ -115,10 +115,10 @@ type Room struct {
 	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
 	voices   *audio.Ranking
 	spoke    bool
-	switched map[string]time.Time // who is to connect over TCP, since when
-	talking  map[string]bool      // identities of the last to speak
-	counts   [2]int               // participants and publishers last told to clients
-	recorded bool                 // what clients were last told of recording
+	switched map[string]switched // who is to connect otherwise than usual
+	talking  map[string]bool     // identities of the last to speak
+	counts   [2]int              // participants and publishers last told to clients
+	recorded bool                // what clients were last told of recording
 	// untold are quiet changes that clients hear of later, since quietAt; departed are
 	// those who left lately. Both are by identity.
 	untold   map[string]news
@@ -157,7 +157,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
 		untold:     make(map[string]news), departed: make(map[string]departure),
-		switched: make(map[string]time.Time),
+		switched: make(map[string]switched),
 		origins:  make(map[relay.TrackID]origin),
 	}
 	r.place(record)

@@ -1,0 +1,22 @@
+package rtc
+
+import (
+	"maille/relay/bwe"
+)
+
+// Limit caps what the client is sent of video, in bytes per second, whatever its path is
+// thought to carry; 0 lifts it. It is for clients that rehearse a narrow path (LiveKit's
+// SimulateScenario.subscriber_bandwidth).
+func (p *Peer) Limit(bytesPerSecond uint64) {
+	p.path.limit.Store(bytesPerSecond)
+	p.path.dirty.Store(true)
+}
+
+// allowed is what may be sent of video now, in bytes per second; the caller holds mu.
+func (c *pathToClient) allowed(sender *bwe.Sender, now int64) float64 {
+	budget := sender.Budget(now)
+	if limit := c.limit.Load(); limit > 0 {
+		budget = min(budget, float64(limit))
+	}
+	return budget
+}
