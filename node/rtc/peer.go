@@ -54,6 +54,7 @@ type Peer struct {
 	loops    sync.WaitGroup // goroutines that read and write media
 
 	streams streams
+	tap     *tap
 	path    pathToClient
 	ears    sync.Map // SSRC of what is sent, uint32, to its *Subscriber
 
@@ -77,7 +78,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),
 		done:   make(chan struct{}), ended: make(chan struct{}),
 	}
-	p.streams.peer = p
+	p.streams.peer, p.tap = p, newTap(p)
 	p.up.init()
 	p.down.init()
 	if o.Resumed {
