@@ -26,12 +26,12 @@ func (r *Room) decodable(p *Participant, m *roster.Member, info *livekit.TrackIn
 }
 
 // codecFor names the relay track of the first codec that the client has not refused and
-// can make good use of. With the policy REGRESSION everyone takes a further codec once
-// someone needs it, so that the publisher encodes only that; with the others the
-// publisher sends both meanwhile.
+// can make good use of. With the policies REGRESSION and PREFER_REGRESSION, which is the
+// default of clients, everyone who can takes a further codec once someone needs it, so
+// that the publisher encodes only that; with SIMULCAST it sends both meanwhile.
 func (p *Participant) codecFor(m *roster.Member, info *livekit.TrackInfo) (id relay.TrackID, codec *livekit.SimulcastCodecInfo) {
 	for i, c := range info.Codecs {
-		if info.BackupCodecPolicy == livekit.BackupCodecPolicy_REGRESSION && i > 0 && c.Mid != "" && !p.refused[strings.ToLower(c.MimeType)] {
+		if info.BackupCodecPolicy != livekit.BackupCodecPolicy_SIMULCAST && i > 0 && c.Mid != "" && !p.refused[strings.ToLower(c.MimeType)] {
 			return codecID(info.Sid, c.MimeType), c
 		}
 	}

@@ -97,7 +97,7 @@ func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackIn
 	p.subs[sid] = s
 	settings := p.settings[info.Sid]
 	down := rtc.Down{
-		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
+		Sid: sid, Stream: r.streamID(p, m, info), Kind: t.Kind(), Mime: t.Mime(),
 		Refused: func() { r.post(func() { r.refused(p, sid, s) }) },
 		Paused:  settings.GetDisabled(),
 		Class:   r.classOf(m.Info.Identity, info), Keep: !p.mayHold(),
@@ -113,6 +113,19 @@ func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackIn
 		sub, err := p.sub.Subscribe(down, t)
 		r.post(func() { r.subscribed(p, sid, s, sub, err) })
 	})
+}
+
+// syncProtocol is the first signal protocol whose clients find a track by more than its
+// stream (signalling.md 4.9).
+const syncProtocol = 10
+
+// streamID names the stream that a track belongs to: one of its own, or with the room's
+// sync_streams that of its publisher's camera or screen, which browsers keep in step.
+func (r *Room) streamID(p *Participant, m *roster.Member, info *livekit.TrackInfo) string {
+	if r.record.GetSettings().GetSyncStreams() && p.join.Client.GetProtocol() >= syncProtocol && info.Stream != "" {
+		return m.Info.Sid + "|" + info.Stream
+	}
+	return m.Info.Sid + "|" + info.Sid
 }
 
 // follow notes what is newly said of a subscribed track: the layers of a further codec

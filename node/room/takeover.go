@@ -294,18 +294,6 @@ func (r *Room) migrate(p *Participant) {
 	r.dismiss(p, livekit.DisconnectReason_MIGRATION)
 }
 
-// Migrate sends every participant of this node elsewhere. They stay in the meeting by
-// this node until they are there.
-func (r *Room) Migrate() {
-	_ = r.call(func() {
-		for _, p := range r.local {
-			if !p.moving {
-				r.migrate(p)
-			}
-		}
-	})
-}
-
 // release lets a participant go that has moved to another node. Nobody is told: to the
 // room it is still there.
 func (r *Room) release(p *Participant) {

@@ -133,6 +133,9 @@ func feedback(k relay.Kind, r Role) []webrtc.RTCPFeedback {
 		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
 			webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"})
 	}
+	if k == relay.Video && r.sends() {
+		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBGoogREMB}) // of who has no transport-cc
+	}
 	return fb
 }
 

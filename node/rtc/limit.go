@@ -12,6 +12,25 @@ func (p *Peer) Limit(bytesPerSecond uint64) {
 	p.path.dirty.Store(true)
 }
 
+// estimated takes the client's own estimate of its path, in bytes per second, if it tells
+// no more.
+func (p *Peer) estimated(b *binding, estimate float64) {
+	c := &p.path
+	sender := c.sender.Load()
+	if sender == nil || b.ids.TransportCC != 0 {
+		return
+	}
+	now := p.engine.now()
+	c.mu.Lock()
+	sender.Remb(now, estimate, c.rate)
+	due := c.allowed(sender, now) < c.spent
+	c.mu.Unlock()
+	c.dirty.Store(true)
+	if due {
+		p.allocate(now)
+	}
+}
+
 // allowed is what may be sent of video now, in bytes per second; the caller holds mu.
 func (c *pathToClient) allowed(sender *bwe.Sender, now int64) float64 {
 	budget := sender.Budget(now)

@@ -85,6 +85,13 @@ func (p *Peer) Negotiate() error {
 	return nil
 }
 
+// Waiting reports whether an offer has no answer yet.
+func (p *Peer) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down.waiting
+}
+
 // Restart sends an offer that restarts ICE, for a client whose network changed. An
 // offer that waits for its answer is sent again first: one of the two may be lost. It
 // fails with ErrLimit when the client has it restart too often.
