@@ -37,10 +37,11 @@ type publication struct {
 	want  relay.LayerSet
 	// further are its codecs besides the first.
 	further []*further
-	// meter measures audio for the active speakers, voice ranks it; both are nil for
-	// video, voice also for audio that is always heard.
+	// meter measures audio for the active speakers, voice ranks it, gate passes it; all
+	// are nil for video, voice also for audio that is always heard.
 	meter *audio.Meter
 	voice *audio.Voice
+	gate  *audio.Gate
 	// watched is what the publisher was last told of who watches its video, and repeats
 	// how often more it is told.
 	watched *livekit.SubscribedQualityUpdate
@@ -160,7 +161,9 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {
 		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity, false)
-		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
+		pub.gate = audio.NewGate(pub.voice, pub.meter)
+		pub.gate.Mute(pub.info.Muted)
+		t.Track.SetClassifier(pub.gate)
 	}
 	r.mu.Lock()
 	r.origins[t.Sid] = origin{t.Track, p.member().Restricted()}
@@ -214,6 +217,9 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	pub.ordered = false
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
+		if pub.gate != nil {
+			pub.gate.Mute(muted) // a client may go on sending what is not to be heard
+		}
 		if !muted && pub.watched != nil {
 			p.tellQuality(pub) // a client may have let its encodings rest meanwhile
 		}
