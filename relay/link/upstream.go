@@ -150,7 +150,7 @@ func (u *Upstream) frame(f *wire.Frame, now int64) {
 	in.Lock()
 	defer in.Unlock()
 	if in.chain == nil {
-		in.chain = new(chain)
+		in.chain = newChain(u.track.Kind())
 	}
 	revived := in.revived
 	duplicate, gapped := in.got(f.Seq, f.Prev, f.HasPrev, now)
