@@ -32,6 +32,7 @@ type pathToClient struct {
 	skips  int           // how often it may still be moved by reports, see skip
 	bytes  atomic.Uint64 // sent with such a number, and all of video
 	sender atomic.Pointer[bwe.Sender]
+	pacer  pacer
 	short  atomic.Bool   // somebody gets less than was asked for
 	dirty  atomic.Bool   // something changed since bandwidth was divided
 	limit  atomic.Uint64 // see Peer.Limit
@@ -128,6 +129,7 @@ func (p *Peer) arrived(report []byte) {
 		p.log.Debug("feedback", "err", err)
 	}
 	budget := c.allowed(sender, now)
+	c.pacer.set(sender.Pace())
 	due := budget < c.spent || c.missing > 0 && budget > 1.05*c.budget
 	c.mu.Unlock()
 	if due {
@@ -159,6 +161,7 @@ func (p *Peer) divide(now int64) {
 	}
 	c.mu.Lock()
 	sender.Tick(now, c.bytes.Load())
+	c.pacer.set(sender.Pace())
 	c.measure(now)
 	due := c.dirty.Swap(false) || c.missing > 0 || c.allowed(sender, now) < c.budget || now-c.at > divideEvery
 	c.mu.Unlock()

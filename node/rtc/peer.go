@@ -79,6 +79,7 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		done:   make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.streams.peer, p.tap = p, newTap(p)
+	p.path.pacer.wake = make(chan struct{}, 1)
 	p.up.init()
 	p.down.init()
 	if o.Resumed {

@@ -39,6 +39,8 @@ type Subscriber struct {
 	repair  repairBudget
 	begun   uint16 // first number sent, of a packet with media
 	newest  uint16 // highest number sent
+	key     uint16 // where the newest keyframe begins, if keyed
+	keyed   bool
 	pending missing.Pending
 	settled missing.Settled
 
