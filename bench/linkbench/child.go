@@ -63,6 +63,9 @@ func child(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &o); err != nil {
 		return err
 	}
+	if o.Role == feederName {
+		return feed(o)
+	}
 	id, err := identity.LoadDir(filepath.Join(o.Certs, o.Role))
 	if err != nil {
 		return err
@@ -92,6 +95,9 @@ func child(in io.Reader, out io.Writer) error {
 // childTail is how long the load goes on after the measured time.
 const childTail = 300 * time.Millisecond
 
+// length is how long the load is offered.
+func (o childOrder) length() time.Duration { return o.Warm + o.Measured + childTail }
+
 func childSends(o childOrder, e Ends) (childReport, error) {
 	var rep childReport
 	sender, err := OpenSender(o.Variant, e)
@@ -113,13 +119,18 @@ func childSends(o childOrder, e Ends) (childReport, error) {
 		{o.Warm, func() { phase, before = Measured, sender.Sent(); m.start() }},
 		{o.Warm + o.Measured, func() { phase, rep.Used, after = Over, m.stop(), sender.Sent() }},
 	}
-	err = play(ctx, NewOffer(o.Seed, o.Load), relay.Now(), o.Warm+o.Measured+childTail, events, func(p Offered, _ int64) {
+	offer := func(p Offered, _ int64) {
 		if phase == Measured {
 			rep.Packets++
 			rep.Bytes += p.Bytes
 		}
 		sender.Send(p, Mark{p.ID, time.Now().UnixNano(), phase})
-	})
+	}
+	if o.Load.Fed {
+		err = fed(ctx, o, events, offer)
+	} else {
+		err = play(ctx, NewOffer(o.Seed, o.Load), relay.Now(), o.length(), events, offer)
+	}
 	if err != nil {
 		return rep, err
 	}

@@ -24,12 +24,17 @@ type cpuCase struct {
 	bound float64
 }
 
-// The loads: a region's speakers, and its cameras. Audio comes in two shapes, because
-// bundling is all that makes it cheap and nothing waits to be bundled.
+// The loads: a region's speakers, and its cameras, in three shapes. In those that tick,
+// several packets are offered at one instant, which lets quic-go too put several into one
+// packet. Spread ones come as exactly as a Go timer wakes, which is in small heaps. Those
+// from clients are read off a socket, one at a time and when they are due, which is how a
+// node gets what it relays.
 var cpuCases = []cpuCase{
 	{loopback + "audio", Load{Audios: 200, AudioBytes: 120, Tick: time.Millisecond}, .5},
 	{loopback + "audio x4", Load{Audios: 800, AudioBytes: 120, Tick: time.Millisecond}, .5},
 	{loopback + "audio spread", Load{Audios: 200, AudioBytes: 120}, 0},
+	{loopback + "audio from clients", Load{Audios: 200, AudioBytes: 120, Fed: true}, .5},
+	{loopback + "video from clients", Load{Videos: 8, VideoBytes: 1198, Fed: true}, 1.1},
 	{loopback + "video", Load{Videos: 8, VideoBytes: 1198}, 1.1},
 	{fullCase, Load{Videos: 32, VideoBytes: 1198}, 1.1},
 }

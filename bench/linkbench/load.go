@@ -19,6 +19,9 @@ type Load struct {
 	// Tick, if not 0, gathers what comes within it at its end, as a loop that reads a busy
 	// socket finds several packets at once.
 	Tick time.Duration
+	// Fed, on loopback, lets another process send the packets to the sender's process, each
+	// when its camera or microphone does, as clients do to a node.
+	Fed bool
 	// Ramp is the time over which the tracks begin, one after the other.
 	Ramp time.Duration
 }
