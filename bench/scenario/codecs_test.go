@@ -30,9 +30,7 @@ func TestBackupCodecIsSentWhileNeeded(t *testing.T) {
 		defer ann.Close()
 		bob := c.Join(ctx, "lyon", "standup", "bob", "")
 		defer bob.Close()
-		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000, func(r *livekit.AddTrackRequest) {
-			r.BackupCodecPolicy = livekit.BackupCodecPolicy_SIMULCAST
-		})
+		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,15 +188,9 @@ func TestPayloadOfEveryCodecIsOpaque(t *testing.T) {
 	})
 }
 
-// With the policies REGRESSION and PREFER_REGRESSION everyone takes the backup once
-// someone needs it, in the stream they have, and the publisher may stop the first codec.
+// With the policy REGRESSION everyone takes the backup once someone needs it, in the
+// stream they have, and the publisher may stop the first codec.
 func TestRegressionToTheBackup(t *testing.T) {
-	for _, policy := range []livekit.BackupCodecPolicy{livekit.BackupCodecPolicy_REGRESSION, livekit.BackupCodecPolicy_PREFER_REGRESSION} {
-		t.Run(policy.String(), func(t *testing.T) { regression(t, policy) })
-	}
-}
-
-func regression(t *testing.T, policy livekit.BackupCodecPolicy) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Start(t, 25, 20*time.Millisecond, "paris", "lyon")
 		defer c.Close()
@@ -209,7 +201,7 @@ func regression(t *testing.T, policy livekit.BackupCodecPolicy) {
 		bob := c.Join(ctx, "lyon", "standup", "bob", "")
 		defer bob.Close()
 		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000, func(r *livekit.AddTrackRequest) {
-			r.BackupCodecPolicy = policy
+			r.BackupCodecPolicy = livekit.BackupCodecPolicy_REGRESSION
 		})
 		if err != nil {
 			t.Fatal(err)

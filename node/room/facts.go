@@ -3,7 +3,6 @@ package room
 import (
 	"google.golang.org/protobuf/proto"
 
-	"maille/node/room/roster"
 	linkpb "maille/proto/link"
 )
 
@@ -86,7 +85,7 @@ func (r *Room) ownFacts() *linkpb.Roster {
 		if p.arriving != nil {
 			continue
 		}
-		if m, err := p.member().Encode(); err == nil {
+		if m, err := encodeMember(p.member()); err == nil {
 			out.Members = append(out.Members, m)
 		}
 	}
@@ -104,7 +103,7 @@ func (r *Room) announce(changed []*Participant) {
 		}
 		p.version++
 		p.info.Version = uint32(p.version)
-		m, err := p.member().Encode()
+		m, err := encodeMember(p.member())
 		if err != nil {
 			r.log.Error("participant facts", "identity", p.identity, "err", err)
 			continue
@@ -189,7 +188,7 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 	}
 }
 
-func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]roster.Change, error), facts *linkpb.Roster) {
+func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]Change, error), facts *linkpb.Roster) {
 	changes, err := reduce(node, facts)
 	if err != nil {
 		r.log.Warn("facts refused", "peer", node, "err", err)
@@ -200,11 +199,11 @@ func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]ro
 
 // digests lets peers notice a lost delta.
 func (r *Room) digests() {
-	d := r.roster.Digest(r.env.Self())
+	d := r.roster.nodes[r.env.Self()]
 	if d == nil {
 		return
 	}
 	r.tellAll(func() *linkpb.RoomMessage {
-		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Digest{Digest: d}}
+		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Digest{Digest: d.digest()}}
 	})
 }

@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"maille/node/room/delivery"
 	linkpb "maille/proto/link"
 )
 
@@ -27,14 +26,10 @@ func LossyRoom(channel string) (name string, ok bool) {
 // go another way: that node may have no link to the receiver either.
 const resendAfter = 2 * time.Second
 
-// sendersKept is how many senders that are gone are remembered by their sequences: they
-// may come back on another node.
-const sendersKept = 256
-
 // mail is the data exchange with a peer node.
 type mail struct {
-	out *delivery.Outbox
-	in  delivery.Inbox
+	out *outbox
+	in  inorder
 	// via is the node the parcels go through now: the peer itself, a third, or "" for
 	// no way, or one that is not what it was.
 	via   string
@@ -42,9 +37,9 @@ type mail struct {
 	avoid map[string]time.Time // thirds that did not bring parcels there, until when
 }
 
-func (m *mail) box(r *Room) *delivery.Outbox {
+func (m *mail) box(r *Room) *outbox {
 	if m.out == nil {
-		m.out = delivery.NewOutbox(uint64(r.env.Now().UnixNano()), &r.data.expired)
+		m.out = newOutbox(uint64(r.env.Now().UnixNano()), &r.data.expired)
 	}
 	return m.out
 }
@@ -71,10 +66,10 @@ func (r *Room) flush(p *peer) {
 	}
 	if via := r.way(p); via != p.mail.via {
 		p.mail.via, p.mail.moved = via, r.env.Now()
-		p.mail.out.Rewind()
+		p.mail.out.rewind()
 	}
 	for p.mail.via != "" {
-		parcel := p.mail.out.Next()
+		parcel := p.mail.out.next()
 		if parcel == nil {
 			return
 		}
@@ -152,16 +147,16 @@ func (r *Room) took(p *peer, parcel *linkpb.Parcel) {
 	if parcel.Data == nil {
 		return
 	}
-	if p.mail.in.Take(parcel, len(parcel.Data.Packet)) {
+	if p.mail.in.take(parcel, len(parcel.Data.Packet)) {
 		r.deliver(parcel.Data)
 	}
-	if p.mail.in.Due() {
+	if p.mail.in.due() {
 		r.acknowledge(p)
 	}
 }
 
 func (r *Room) acknowledge(p *peer) {
-	ack := p.mail.in.Ack()
+	ack := p.mail.in.ack()
 	if ack == nil {
 		return
 	}
@@ -175,7 +170,7 @@ func (r *Room) acknowledged(p *peer, ack *linkpb.ParcelAck) {
 	if p.mail.out == nil {
 		return
 	}
-	p.mail.out.Ack(ack)
+	p.mail.out.ack(ack)
 	p.mail.moved = r.env.Now()
 	r.flush(p)
 }
@@ -264,13 +259,13 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 // long, ways that lead nowhere.
 func (r *Room) tend() {
 	now := r.env.Now()
-	r.recent.Expire(now)
-	if r.recent.Senders() > r.roster.Size()+sendersKept {
+	r.recent.expire(now)
+	if len(r.recent.last) > r.roster.size()+sendersKept {
 		known := make(map[string]bool)
 		for _, m := range r.roster.Members() {
 			known[m.Info.Sid] = true
 		}
-		r.recent.Forget(func(sid string) bool { return !known[sid] })
+		r.recent.forget(func(sid string) bool { return !known[sid] })
 	}
 	r.expireBlobs(now)
 	for node, p := range r.peers {
@@ -282,8 +277,8 @@ func (r *Room) tend() {
 		if p.mail.out == nil {
 			continue
 		}
-		p.mail.out.Expire(now)
-		if via := p.mail.via; via != p.node && via != "" && p.mail.out.Sent() > 0 && now.Sub(p.mail.moved) > resendAfter {
+		p.mail.out.expire(now)
+		if via := p.mail.via; via != p.node && via != "" && p.mail.out.sent > 0 && now.Sub(p.mail.moved) > resendAfter {
 			if p.mail.avoid == nil {
 				p.mail.avoid = make(map[string]time.Time)
 			}

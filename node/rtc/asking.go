@@ -3,7 +3,6 @@ package rtc
 import (
 	"time"
 
-	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -37,7 +36,7 @@ func (a *asking) init() {
 }
 
 // exchanged notes what the client offered, once it is answered.
-func (p *Peer) exchanged(in *sdp.Checked) {
+func (p *Peer) exchanged(in *checked) {
 	clear(p.down.ask.leaving)
 	used := make(map[string]bool)
 	p.mu.Lock()
@@ -48,14 +47,14 @@ func (p *Peer) exchanged(in *sdp.Checked) {
 		}
 	}
 	a := &p.down.ask
-	a.sections, a.free, a.total, a.offered = [2]int{}, [2]int{}, len(in.Sections), true
-	for _, s := range in.Sections {
-		if !s.Takes {
+	a.sections, a.free, a.total, a.offered = [2]int{}, [2]int{}, len(in.sections), true
+	for _, s := range in.sections {
+		if !s.takes {
 			continue
 		}
-		a.sections[relayKind(s.Kind)]++
-		if !used[s.Mid] {
-			a.free[relayKind(s.Kind)]++
+		a.sections[relayKind(s.kind)]++
+		if !used[s.mid] {
+			a.free[relayKind(s.kind)]++
 		}
 	}
 	if len(a.homeless) > 0 || len(a.leavers) > 0 {
@@ -79,7 +78,7 @@ func (a *asking) want() (more [2]int, ok bool) {
 		}
 	}
 	ok = len(a.leavers) > 0
-	room := sdp.MaxSections - a.total
+	room := maxSections - a.total
 	for kind := range need {
 		more[kind] = min(max(0, need[kind]-a.free[kind]), room)
 		room -= more[kind]

@@ -6,7 +6,6 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"maille/node/rtc/missing"
 	"maille/relay"
 	"maille/relay/packet"
 	"maille/relay/track"
@@ -39,10 +38,8 @@ type Subscriber struct {
 	repair  repairBudget
 	begun   uint16 // first number sent, of a packet with media
 	newest  uint16 // highest number sent
-	key     uint16 // where the newest keyframe begins, if keyed
-	keyed   bool
-	pending missing.Pending
-	settled missing.Settled
+	pending pending
+	settled settled
 
 	share    share
 	reported int64         // when the last sender report went out
@@ -147,8 +144,8 @@ func (s *Subscriber) upstream(now int64) {
 	if spatial, ok := s.out.keyframe(now); ok {
 		s.tap.Keyframe(spatial)
 	}
-	if s.pending.Ready(now) {
-		for encoding, seqs := range s.pending.Due(now) {
+	if len(s.pending.list) > 0 && now >= s.pending.next {
+		for encoding, seqs := range s.pending.due(now) {
 			if len(seqs) > 0 {
 				s.track.Resend(uint8(encoding), seqs)
 			}

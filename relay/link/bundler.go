@@ -24,6 +24,7 @@ type bundler struct {
 	double doubler
 	hand   handover
 	gather gather
+	size   int // of the last datagram
 	// gathering: the bundler waits for more audio, not for a lane.
 	gathering bool
 	now       int64 // of the step under way
@@ -138,15 +139,17 @@ func (b *bundler) step(now int64) (wait time.Duration, more bool) {
 	switch {
 	case s.small.Load():
 		bundle.Pad(aloneSize)
-	case bundle.Left() <= padWithin && s.sent.loss() < padBelow && b.follows():
-		bundle.Pad(target.fitting(wire.MaxDatagram))
+	case b.size-bundle.Len() <= padWithin && s.sent.loss() < padBelow && b.follows():
+		bundle.Pad(b.size)
 	}
+	b.size = bundle.Len()
 	b.launch(&bundle, target, now)
 	return 0, true
 }
 
-// padWithin is what may be wasted to make a packet full, when another follows at once: 2 %
-// of it. Where more than padBelow is lost, repairs need the bytes.
+// padWithin is what may be wasted to make a datagram as large as the one before, when
+// another follows at once: 2 % of it. What is of one size leaves in one system call. Where
+// more than padBelow is lost, repairs need the bytes.
 const (
 	padWithin = 24
 	padBelow  = 0.02

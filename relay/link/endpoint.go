@@ -20,6 +20,7 @@ type Endpoint struct {
 	cfg       Config
 	log       *slog.Logger
 	transport *quic.Transport
+	unbatch   func() // ends what newSocket began
 	listener  *quic.Listener
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
@@ -53,11 +54,11 @@ const (
 	// narrowDatagram is what quic-go lets into such a packet.
 	narrowDatagram = narrowPacket - datagramOverhead
 	// datagramOverhead is what quic-go keeps free beside a datagram, for the longest
-	// connection ID. With IDs of connectionID bytes it is what a datagram that fills a packet
-	// costs, and the packet is full to the last byte: quic-go gives full packets that follow
-	// each other to the kernel in one call.
+	// connection ID.
 	datagramOverhead = 37
-	connectionID     = 17
+	// connectionID is the bytes of ours, in each packet. Short ones leave no packet full,
+	// which is when quic-go would give several to the kernel in one call; socket does that.
+	connectionID = 4
 )
 
 // quicConfig holds for control connections and lanes alike.
@@ -109,7 +110,9 @@ func Listen(cfg Config) (*Endpoint, error) {
 		waits: make(map[string]int),
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
-	e.transport = &quic.Transport{Conn: cfg.Conn, ConnectionIDLength: connectionID, ConnContext: e.watchHandshake}
+	var socket net.PacketConn
+	socket, e.unbatch = newSocket(cfg.Conn)
+	e.transport = &quic.Transport{Conn: socket, ConnectionIDLength: connectionID, ConnContext: e.watchHandshake}
 	// Addresses are asked to prove themselves once many handshakes are under way: strangers
 	// then cannot make this node work with packets that lie about where they come from.
 	e.transport.VerifySourceAddress = func(net.Addr) bool { return e.shaking.Load() > maxHandshakes/4 }
@@ -119,6 +122,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 	e.listener, err = e.transport.Listen(cfg.TLS.ServerTLS(ALPN), listening)
 	if err != nil {
 		e.cancel(err)
+		e.unbatch()
 		return nil, fmt.Errorf("link: listen: %w", err)
 	}
 	e.wg.Go(e.accept)
@@ -207,7 +211,9 @@ func (e *Endpoint) Close() error {
 	e.cancel(ErrClosed)
 	err := e.listener.Close()
 	e.wg.Wait()
-	return errors.Join(err, e.transport.Close())
+	err = errors.Join(err, e.transport.Close())
+	e.unbatch()
+	return err
 }
 
 var errBusy = errors.New("link: too many sessions of this peer wait")

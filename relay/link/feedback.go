@@ -10,10 +10,12 @@ import (
 
 // Arrivals are reported after reportEvery, or once there are reportFull of them, so that
 // the sender knows what is in flight about as well as QUIC's own acknowledgements tell
-// QUIC. A report costs a datagram of some 100 bytes.
+// QUIC. A report costs a datagram of some 100 bytes, and a wake of both nodes, so there is
+// none within reportApart of another.
 const (
 	reportEvery = int64(25 * time.Millisecond)
 	reportFull  = 24
+	reportApart = int64(5 * time.Millisecond)
 	// lateAfter is how long a datagram stays in reports at least: those of one burst come
 	// apart by what lanes hold back, while the reports about it follow each other at once.
 	lateAfter = int64(25 * time.Millisecond)
@@ -36,7 +38,7 @@ type askCopy struct {
 // to come again.
 func (s *Session) sendFeedback(now int64) (next int64) {
 	next = never
-	if at := s.arrivals.due(); at <= now {
+	if at := s.arrivals.due(now); at <= now {
 		var buf [wire.MaxReport]wire.Arrival
 		base, late, list := s.arrivals.take(now, buf[:0])
 		for len(list) > 0 {
@@ -44,6 +46,7 @@ func (s *Session) sendFeedback(now int64) (next int64) {
 			s.urgent(b)
 			base, list = base+uint16(n), list[n:]
 		}
+		next = s.arrivals.due(now)
 	} else {
 		next = at
 	}
@@ -90,7 +93,6 @@ func (s *Session) sendAsks(now int64) (next int64) {
 		for enc := range u.in {
 			in := &u.in[enc]
 			in.Lock()
-			u.climb(uint8(enc), in.chain)
 			if in.chain != nil {
 				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, mask uint32) {
 					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Mask: mask})
@@ -136,6 +138,8 @@ type arrivalLog struct {
 	begun  bool
 	fresh  int    // datagrams that came since the last report
 	at     int64  // when the next report is due
+	taken  int64  // when the last one left
+	look   int64  // until then the upkeep looks by itself
 	from   uint16 // where the next report begins
 	late   uint16 // came after it could be in any report
 	marks  [maxMarks]reportMark
@@ -176,21 +180,33 @@ func (a *arrivalLog) note(seq uint16, now int64) (wake bool) {
 	switch a.fresh {
 	case 1:
 		a.at = now + reportEvery
-		return true
 	case reportFull:
-		a.at = now
-		return true
+		a.at = max(now, a.taken+reportApart)
+	default:
+		return false
 	}
-	return false
+	if a.at >= a.look {
+		return false
+	}
+	a.look = a.at
+	return true
 }
 
-func (a *arrivalLog) due() int64 {
+// due tells when to come again. While packets come there is a report every reportEvery at
+// least, for which nobody needs to be woken.
+func (a *arrivalLog) due(now int64) (at int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fresh == 0 {
-		return never
+	switch {
+	case a.fresh > 0:
+		at = a.at
+	case a.begun && now-a.taken < 2*reportEvery:
+		at = now + reportEvery
+	default:
+		at = never
 	}
-	return a.at
+	a.look = at
+	return at
 }
 
 // take returns what the next report says: everything since the report before the last at
@@ -223,6 +239,6 @@ func (a *arrivalLog) take(now int64, dst []wire.Arrival) (base, late uint16, lis
 	a.marked = copy(a.marks[:], a.marks[old:a.marked])
 	a.marks[a.marked] = reportMark{a.newest + 1, now}
 	a.marked++
-	a.fresh = 0
+	a.fresh, a.taken = 0, now
 	return base, a.late, list
 }

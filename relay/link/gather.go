@@ -3,14 +3,19 @@ package link
 import "time"
 
 // While much audio leaves, a datagram fills up within a millisecond, and to be woken for
-// every packet costs more than the packet. Then the bundler lets audio gather: what waits
-// leaves once it is worth gatherTime of the rate or gatherMost old. Below gatherFrom nothing ever waits for more.
+// every packet costs more than the packet. Then the bundler works in rounds: what waits
+// leaves when the oldest of it has waited for gatherFor, which those that push see, or for
+// gatherMost, if none push. Below gatherFrom nothing ever waits for more.
 const (
-	// gatherFrom packets a second are some fifty rooms with three speakers each.
-	gatherFrom, gatherUntil = 8000.0, 6000.0
-	gatherTime              = 0.0015 // seconds
-	gatherMost              = int64(1500 * time.Microsecond)
-	gatherWindow            = int64(50 * time.Millisecond)
+	// gatherFrom packets a second are some thirty rooms with three speakers each.
+	gatherFrom, gatherUntil = 4000.0, 3000.0
+	// gatherFor is a little less than a millisecond, the tick of much that offers packets.
+	gatherFor = int64(900 * time.Microsecond)
+	// gatherMost is more, so that its timer seldom has to wake anybody.
+	gatherMost   = int64(1900 * time.Microsecond)
+	gatherWindow = int64(50 * time.Millisecond)
+	// gatherFull packets leave at once: they fill what QUIC takes at once.
+	gatherFull = 128
 )
 
 // gather measures the rate of audio. It is pure.
@@ -19,9 +24,8 @@ type gather struct {
 	since int64
 	count int
 	last  int64 // when audio left
-	// patience is how many packets are worth waking the bundler for, 0 when each is.
-	patience int
-	full     int // packets that fill a datagram, as seen last
+	full  int   // packets that fill a datagram, as seen last
+	round bool  // what waits leaves, save what does not fill a datagram
 }
 
 // took notes a packet of audio that leaves.
@@ -34,22 +38,23 @@ func (g *gather) judge(now int64) {
 	}
 	rate := float64(g.count) * 1e9 / float64(now-g.since)
 	g.on = rate >= gatherFrom || g.on && rate >= gatherUntil
-	g.since, g.count, g.patience = now, 0, 0
-	if g.on {
-		g.patience = int(rate * gatherTime)
-	}
+	g.since, g.count = now, 0
 }
 
 // wait tells for how long n packets, the first of which waits since oldest, should gather;
 // 0 if they should leave. With none it is when to look for some.
 func (g *gather) wait(now int64, n int, oldest int64) time.Duration {
 	switch {
-	case !g.on || 4*n >= 3*g.full:
+	case !g.on:
+		return 0
+	case n >= gatherFull, n > 0 && now-oldest >= gatherFor, n > 0 && g.round && 4*n >= 3*g.full:
+		g.round = true
 		return 0
 	case n > 0:
-		return time.Duration(max(gatherMost-(now-oldest), 0))
-	case now-g.last < gatherMost:
-		return time.Duration(gatherMost)
+		g.round = false
+		return time.Duration(gatherMost - (now - oldest))
+	case now-g.last < 2*gatherMost:
+		return time.Duration(2 * gatherMost)
 	}
 	*g = gather{since: now, full: g.full} // the rush is over
 	return 0
@@ -70,6 +75,17 @@ func (b *bundler) gathers(now int64) time.Duration {
 	}
 	b.gather.judge(now)
 	wait := b.gather.wait(now, n, oldest)
-	q.patience = b.gather.patience
+	q.gathers, q.oldest = b.gather.on, 0
+	if n > 0 {
+		q.oldest = oldest
+	}
 	return wait
+}
+
+// gathered tells whether audio that was just queued should wake the bundler.
+func (q *queue) gathered(now int64) bool {
+	if q.oldest == 0 {
+		q.oldest = now
+	}
+	return !q.gathers || now-q.oldest >= gatherFor || q.audio.len() >= gatherFull
 }

@@ -5,43 +5,55 @@ import (
 	"time"
 )
 
-// play lets packets come at a rate for a while and looks every tenth of a millisecond, as a
-// bundler does that is woken now and then; it returns the longest wait asked for.
-func (g *gather) play(now *int64, rate float64, d time.Duration) (longest time.Duration) {
-	const step = int64(100 * time.Microsecond)
-	waiting, oldest, credit := 0, int64(0), 0.0
-	for end := *now + int64(d); *now < end; *now += step {
-		for credit += rate * float64(step) / 1e9; credit >= 1; credit-- {
-			if waiting == 0 {
-				oldest = *now
-			}
-			waiting++
-		}
+// play lets packets come at a rate for a while and looks with each, as those that push do;
+// it returns the longest that one waited, and how many left together at most.
+func (g *gather) play(now *int64, rate float64, d time.Duration) (longest time.Duration, most int) {
+	var waiting []int64
+	for end := *now + int64(d); *now < end; {
+		*now += int64(1e9 / rate)
+		waiting = append(waiting, *now)
 		g.judge(*now)
-		if wait := g.wait(*now, waiting, oldest); wait > 0 {
-			longest = max(longest, wait)
-			continue
-		}
-		for ; waiting > 0; waiting-- {
+		left := 0
+		for len(waiting) > 0 && g.wait(*now, len(waiting), waiting[0]) == 0 {
+			longest = max(longest, time.Duration(*now-waiting[0]))
+			waiting = waiting[1:]
 			g.took(*now)
+			left++
 		}
+		most = max(most, left)
 	}
-	return longest
+	return longest, most
 }
 
 func TestAudioGathersOnlyAtHighRates(t *testing.T) {
 	now := int64(time.Hour)
 	g := gather{full: 10}
-	if wait := g.play(&now, 5000, time.Second); wait != 0 || g.patience != 0 {
-		t.Errorf("5,000 packets a second wait %v, patience %d", wait, g.patience)
+	if longest, most := g.play(&now, 2500, time.Second); longest != 0 || most != 1 {
+		t.Errorf("of 2,500 packets a second one waited %v, %d left together", longest, most)
 	}
-	if wait := g.play(&now, 20000, time.Second); wait == 0 || wait > time.Duration(gatherMost) {
-		t.Errorf("20,000 packets a second wait %v", wait)
+	longest, most := g.play(&now, 20000, time.Second)
+	if longest == 0 || longest > time.Duration(gatherMost) {
+		t.Errorf("of 20,000 packets a second one waited %v", longest)
 	}
-	if g.patience < 25 || g.patience > 35 {
-		t.Errorf("patience %d, want what comes in %v s", g.patience, gatherTime)
+	if most < 10 {
+		t.Errorf("of 20,000 packets a second %d left together", most)
 	}
-	if g.play(&now, 0, 5*time.Millisecond); g.on || g.patience != 0 {
-		t.Error("gathers after the rush")
+	g.judge(now + int64(time.Second))
+	if wait := g.wait(now+int64(time.Second), 1, now+int64(time.Second)); wait != 0 {
+		t.Errorf("waits %v after the rush", wait)
+	}
+}
+
+// What waits when nothing more comes leaves all the same.
+func TestAudioThatGathersLeavesByItself(t *testing.T) {
+	now := int64(time.Hour)
+	g := gather{full: 10}
+	g.play(&now, 20000, time.Second)
+	wait := g.wait(now, 1, now)
+	if wait == 0 || wait > time.Duration(gatherMost) {
+		t.Fatalf("waits %v", wait)
+	}
+	if again := g.wait(now+int64(wait), 1, now); again != 0 {
+		t.Errorf("and then %v", again)
 	}
 }

@@ -234,8 +234,9 @@ const (
 	// overdrive fills the congestion window a little faster than it empties: below
 	// 1.0 it is never full, and a window that is never full does not grow.
 	overdrive = 1.05
-	// overhead is what QUIC, its frame and its tag add to a datagram, for pacing.
-	overhead = datagramOverhead
+	// overhead is what QUIC adds to a datagram: a byte, connection ID, packet number, frame
+	// type and tag.
+	overhead = 1 + connectionID + 2 + 1 + 16
 	// laneBurst lets a lane send this much at once after a pause, or what it sends in
 	// burstTime seconds: timers are no finer.
 	laneBurst = 4 * wire.MaxDatagram

@@ -51,8 +51,10 @@ type queue struct {
 	turn   int
 	video  int // packets pending in all of active
 	closed bool
-	// patience is how much audio may wait without waking the bundler, which looks by itself.
-	patience int
+	// gathers: audio does not wake the bundler before the oldest has waited a while. oldest
+	// is since when, 0 while there is none.
+	gathers bool
+	oldest  int64
 }
 
 // roomQueue is the streams of one room. What a stream or a room may send in its turn it
@@ -94,7 +96,7 @@ func (q *queue) push(e entry) {
 		gone = q.repair.pushOver(e, maxRepairQueued)
 	case e.out.track.Kind() == relay.Audio:
 		gone = q.audio.pushOver(e, maxAudioQueued)
-		wake = q.audio.len() >= q.patience
+		wake = q.gathered(e.at)
 	default:
 		if q.video >= maxVideoQueued {
 			gone = q.dropOldest()
@@ -155,30 +157,6 @@ func (q *queue) take(o *outStream) entry {
 		q.retire(o)
 	}
 	return e
-}
-
-// purge takes out what waits of one layer of a stream, oldest first: of a layer that is
-// shed, what left later would only keep others from arriving in time.
-func (q *queue) purge(o *outStream, spatial, temporal uint8) (gone []entry) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	n := o.pending.len()
-	if n == 0 || q.closed {
-		return nil
-	}
-	for range n {
-		e := o.pending.pop()
-		if e.p.Spatial == spatial && e.p.Temporal == temporal {
-			gone = append(gone, e)
-			q.video--
-		} else {
-			o.pending.push(e)
-		}
-	}
-	if o.pending.len() == 0 {
-		q.retire(o)
-	}
-	return gone
 }
 
 // retire takes a stream without pending video out of the rounds.
@@ -254,18 +232,6 @@ func (r *roomQueue) next() (o *outStream, size int) {
 		o.deficit += quantum
 		r.turn = (r.turn + 1) % len(r.active)
 	}
-}
-
-// oldest is how long the first of the waiting video has waited.
-func (q *queue) oldest(now int64) (waited int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, r := range q.active {
-		for _, o := range r.active {
-			waited = max(waited, now-o.pending.first().at)
-		}
-	}
-	return waited
 }
 
 // waiting tells whether anything but audio waits.

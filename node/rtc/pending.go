@@ -1,0 +1,129 @@
+package rtc
+
+import (
+	"slices"
+
+	"maille/relay"
+)
+
+const (
+	// climbAfter is how long a packet that a client misses, and this node too, is left to
+	// the hop that lost it: links and publishers are asked for it as soon as a later one
+	// comes.
+	climbAfter = 30 * 1e6 // nanoseconds
+	// climbAgain spaces the requests for what that did not bring: a round trip to a far
+	// region.
+	climbAgain = 120 * 1e6 // nanoseconds
+	climbTries = 3
+	// maxPending bounds what one client waits for. It is more than a client asks for at
+	// once before it gives up and wants a keyframe.
+	maxPending = 128
+
+	// maxSettled covers the packets that cross with a request on one round trip.
+	maxSettled = 32
+	// Requests that cross with their answer come within a round trip. This one is for
+	// before it is known.
+	crossUnknown = 50 * 1e6  // nanoseconds
+	crossMost    = 300 * 1e6 // nanoseconds
+)
+
+// pending is what a client asked for that this node has not got: it is answered when
+// it comes. It is pure: time is an argument. The zero value is ready.
+type pending struct {
+	list []missed // oldest first
+	next int64    // nothing is due before
+}
+
+type missed struct {
+	seq, origin uint16 // the client's number and the publisher's
+	encoding    uint8
+	tries       uint8
+	due         int64
+}
+
+// add notes a request at now. One that is known changes nothing.
+func (q *pending) add(seq uint16, encoding uint8, origin uint16, now int64) {
+	for i := range q.list {
+		if q.list[i].seq == seq {
+			return
+		}
+	}
+	if len(q.list) == maxPending {
+		q.list = slices.Delete(q.list, 0, 1)
+	}
+	m := missed{seq: seq, origin: origin, encoding: encoding, due: now + climbAfter}
+	if len(q.list) == 0 || m.due < q.next {
+		q.next = m.due
+	}
+	q.list = append(q.list, m)
+}
+
+// came takes a packet out, and tells the client's number of it if it was waited for.
+func (q *pending) came(encoding uint8, origin uint16) (seq uint16, ok bool) {
+	for i := range q.list {
+		if m := q.list[i]; m.origin == origin && m.encoding == encoding {
+			q.list = slices.Delete(q.list, i, i+1)
+			return m.seq, true
+		}
+	}
+	return 0, false
+}
+
+// due returns the publisher's numbers to ask for at now, by encoding, and forgets what
+// was asked for often enough.
+func (q *pending) due(now int64) (ask [relay.MaxSpatial][]uint16) {
+	q.next = now + climbAgain
+	keep := q.list[:0]
+	for _, m := range q.list {
+		if m.due <= now {
+			if m.tries == climbTries {
+				continue
+			}
+			ask[m.encoding] = append(ask[m.encoding], m.origin)
+			m.tries++
+			m.due = now + climbAgain
+		}
+		q.next = min(q.next, m.due)
+		keep = append(keep, m)
+	}
+	q.list = keep
+	return ask
+}
+
+// settled remembers what was sent late or again a moment ago: a request for it that
+// comes now was sent before the client had it. The zero value is ready.
+type settled struct {
+	list []struct {
+		seq uint16
+		at  int64
+	}
+	oldest int
+}
+
+func (l *settled) add(seq uint16, now int64) {
+	e := struct {
+		seq uint16
+		at  int64
+	}{seq, now}
+	if len(l.list) < maxSettled {
+		l.list = append(l.list, e)
+		return
+	}
+	l.list[l.oldest] = e
+	l.oldest = (l.oldest + 1) % maxSettled
+}
+
+// crossing reports whether seq was sent less than a round trip before now; rtt is 0
+// when it is not known.
+func (l *settled) crossing(seq uint16, now, rtt int64) bool {
+	if rtt == 0 {
+		rtt = crossUnknown
+	}
+	rtt = min(rtt-rtt/8, crossMost) // a repeated request is sent after one round trip
+	for i := range l.list {
+		if l.list[i].seq == seq && now-l.list[i].at < rtt {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,7 @@
+//go:build !linux || (!amd64 && !arm64)
+
+package link
+
+import "net"
+
+func newSocket(conn net.PacketConn) (c net.PacketConn, stop func()) { return conn, func() {} }
