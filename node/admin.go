@@ -75,6 +75,14 @@ func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.Status
 	for r := range st.Rooms() {
 		out.Rooms = append(out.Rooms, n.roomStatus(r))
 	}
+	for _, here := range n.rooms.all() {
+		if record := here.Record(); record != nil && st.Room(record.Name) == nil {
+			r := n.roomStatus(record)
+			r.Unrecorded = true
+			out.Rooms = append(out.Rooms, r)
+		}
+	}
+	out.LinksRefused = n.links.Refused()
 	return out, nil
 }
 
@@ -98,7 +106,7 @@ func fillLink(l *adminpb.LinkStatus, st link.Stats, totals map[obs.Key]obs.Count
 	l.PacketsIn, l.BytesIn = st.Received.Packets, st.Received.Bytes
 	l.DemandBps = st.Demand * bits
 	l.RepairsAsked, l.RepairsAnswered, l.RepairsLate = st.Asked, st.Answered, st.RepairsLate
-	l.Drops = st.Drops
+	l.Drops, l.Refused, l.Excess = st.Drops, st.Refusals, st.Excess
 	l.Lost = totals[obs.Key{Where: obs.LinkIn, Peer: l.Peer}].Lost
 	for _, t := range st.Streams {
 		if t.Outgoing {
@@ -112,7 +120,8 @@ func fillLink(l *adminpb.LinkStatus, st link.Stats, totals map[obs.Key]obs.Count
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (n *Node) roomStatus(r *meshpb.Room) *adminpb.RoomStatus {
-	out := &adminpb.RoomStatus{Name: r.Name, Sid: r.Sid, Epoch: r.Epoch, CreatedMs: r.CreatedMs}
+	heard := uint32(room.Heard(r.Settings))
+	out := &adminpb.RoomStatus{Name: r.Name, Sid: r.Sid, Epoch: r.Epoch, CreatedMs: r.CreatedMs, Loudest: &heard}
 	for _, region := range slices.Sorted(maps.Keys(r.Serving)) {
 		out.Serving = append(out.Serving, &adminpb.Serving{Region: region, Nodes: r.Serving[region].Nodes})
 	}
@@ -126,17 +135,19 @@ func (a *admin) RoomShow(ctx context.Context, req *adminpb.RoomShowRequest) (*ad
 	n := a.n
 	record := n.raft.State().Room(req.Room)
 	here := n.rooms.find(req.Room)
-	if record == nil && here == nil {
+	unrecorded := record == nil
+	if unrecorded && here != nil {
+		record = here.Record()
+	}
+	if record == nil {
 		return nil, status.Errorf(codes.NotFound, "no room named %q", req.Room)
 	}
-	out := &adminpb.RoomShowResponse{}
-	if record != nil {
-		out.Room = n.roomStatus(record)
-	}
+	out := &adminpb.RoomShowResponse{Room: n.roomStatus(record)}
+	out.Room.Unrecorded = unrecorded
 	if here != nil {
 		out.Nodes = append(out.Nodes, n.showRoom(here))
 	}
-	if req.LocalOnly || record == nil {
+	if req.LocalOnly {
 		return out, nil
 	}
 	var wg sync.WaitGroup
@@ -205,7 +216,7 @@ func (n *Node) showRoom(r *room.Room) *adminpb.NodeRoom {
 				direction = "out"
 			}
 			t.Crossings = append(t.Crossings, &adminpb.CrossingStatus{
-				Peer: s.Peer(), Direction: direction, Layers: room.Layers(st.Layers),
+				Peer: s.Peer(), Direction: direction, Layers: room.Layers(st.Kind, st.Layers),
 				Packets: st.Packets, Bytes: st.Bytes, Lost: st.Lost, Repaired: st.Repaired, Shed: st.Shed, Transport: "quic",
 			})
 		}

@@ -38,7 +38,19 @@ func (e *env) Offer(node, channel string, msg []byte) error {
 	return s.Offer(channel, msg)
 }
 
-func (e *env) Linked(node string) bool { return e.n.links.Session(node) != nil }
+// Linked is false for a session that is about to end: nothing new comes of it.
+func (e *env) Linked(node string) bool {
+	s := e.n.links.Session(node)
+	if s == nil {
+		return false
+	}
+	select {
+	case <-s.Done():
+		return false
+	default:
+		return true
+	}
+}
 
 func (e *env) RegionOf(node string) string {
 	m, _ := e.n.gossip.Snapshot().Node(node)

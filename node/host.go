@@ -119,6 +119,7 @@ func roomSettings(of config.Room, c *livekit.RoomConfiguration) *meshpb.RoomSett
 	if c.GetMinPlayoutDelay() > 0 || c.GetMaxPlayoutDelay() > 0 {
 		s.MinPlayoutDelayMs, s.MaxPlayoutDelayMs = c.MinPlayoutDelay, c.MaxPlayoutDelay
 	}
+	s.SyncStreams = c.GetSyncStreams()
 	s.Metadata = c.GetMetadata()
 	return s
 }

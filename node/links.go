@@ -26,6 +26,7 @@ const maxPathHops = 3
 
 func (l *links) Up(s *link.Session) {
 	l.n.log.Info("link up", "peer", s.Peer())
+	l.n.wg.Go(func() { l.n.watchProcess(s) })
 	l.n.tellRevoked(s.Peer(), l.n.revoked.All(l.n.now()))
 	for _, r := range l.n.rooms.all() {
 		r.LinkUp(s.Peer())

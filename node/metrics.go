@@ -183,9 +183,10 @@ func (m *meters) links() []obs.Link {
 		}
 		st := s.Stats()
 		l := obs.Link{
-			Peer: n.Name, Up: true, RTT: st.RTT, Loss: st.Loss, Queue: st.Queue, Estimate: st.Cap, Lanes: st.Lanes,
+			Peer: n.Name, Up: true, RTT: st.RTT, Loss: st.Loss, Queue: st.Queue, Estimate: st.Cap, Demand: st.Demand, Lanes: st.Lanes,
 			PacketsOut: st.Sent.Packets, PacketsIn: st.Received.Packets, BytesOut: st.Sent.Bytes, BytesIn: st.Received.Bytes,
-			Datagrams: st.Arrived, DatagramsLost: st.Lost, RepairsAsked: st.Asked, RepairsUnfilled: st.RepairMisses, Doubled: st.Doubled,
+			Datagrams: st.Arrived, DatagramsLost: st.Lost, RepairsAsked: st.Asked, RepairsUnfilled: st.RepairMisses, RepairsLate: st.RepairsLate,
+			Doubled: st.Doubled, RefusedTracks: st.RefusedPulls, Excess: st.Excess,
 		}
 		for _, t := range st.Streams {
 			if t.Outgoing {

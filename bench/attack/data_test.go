@@ -86,7 +86,8 @@ func TestDataFlood(t *testing.T) {
 		if spam, most := talk.read-talk.heard, 2*(300+(seconds+1)*300); spam > most {
 			t.Errorf("%d of %d messages of the flood came to bob, want at most %d", spam, seconds*1000*each, most)
 		}
-		s.wantRefused("data", 10_000)
+		s.wantRefused("data", 1000)
+		s.wantRefused("chunk", 100) // as many wait for their reader as may
 		s.wantRefused("backlog", 300)
 	})
 }

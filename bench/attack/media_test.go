@@ -3,7 +3,6 @@ package attack
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"maille/bench/client"
-	"maille/proto/livekit"
 )
 
 const (
@@ -129,14 +127,12 @@ func TestSequenceJumps(t *testing.T) {
 // Payloads that are no codec's, descriptors cut short and counts past the end, for every
 // codec that is negotiated; with dependency descriptors of noise where there are any.
 func TestCodecGarbage(t *testing.T) {
-	for _, mime := range []string{webrtc.MimeTypeVP8, webrtc.MimeTypeVP9, webrtc.MimeTypeH264, webrtc.MimeTypeAV1, webrtc.MimeTypeOpus} {
+	for _, mime := range []string{webrtc.MimeTypeVP8, webrtc.MimeTypeVP9, webrtc.MimeTypeH264, webrtc.MimeTypeH265, webrtc.MimeTypeAV1, webrtc.MimeTypeOpus} {
 		t.Run(strings.ReplaceAll(mime, "/", "-"), func(t *testing.T) {
 			besiege(t, func(s *siege) {
 				guest := s.join(victims, "guest")
 				defer guest.Close()
-				if !slices.ContainsFunc(guest.Join().EnabledPublishCodecs, func(c *livekit.Codec) bool { return c.Mime == mime }) {
-					return // not published here
-				}
+				s.wantEnabled(guest, mime)
 				r, _ := s.rogue(guest, mime)
 				rng := rand.New(rand.NewPCG(11, 12))
 				for seq := range uint16(4000) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // maxGap is the longest silence of a stream that counts as nothing noticed.
 const maxGap = 200 * time.Millisecond
+
+// maxHeap bounds in bytes what of the heap is in use more after an attack than before, the
+// attackers' own clients and what the test itself recorded included: a node of 2 GB
+// holds dozens of those who try.
+const maxHeap = 96 << 20
 
 // Of the victims' streams: audio every 20 ms, video at 30 frames a second.
 const (
@@ -63,10 +69,17 @@ type flow struct {
 // what must not. The bubble ends with an error if the attack left a goroutine.
 func besiege(t *testing.T, attack func(s *siege)) {
 	t.Helper()
+	besiegeFrom(t, []string{node}, attack)
+}
+
+// besiegeFrom is besiege in a mesh: attackers are at the first node, ann at the second
+// and bob at the third, all of them at the last of fewer.
+func besiegeFrom(t *testing.T, nodes []string, attack func(s *siege)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		s := &siege{t: t, ctx: ctx, c: scenario.Start(t, 1, 0, node)}
+		s := &siege{t: t, ctx: ctx, c: scenario.Start(t, 1, regionDelay, nodes...)}
 		defer s.c.Close()
 		s.media = netip.AddrPortFrom(addr(s.c.Nodes[node].Host.IP()), 7882)
 		s.c.Net.Drop(func(from, to netip.AddrPort, b []byte) bool {
@@ -77,12 +90,15 @@ func besiege(t *testing.T, attack func(s *siege)) {
 			}
 			return false
 		})
-		s.ann, s.bob = s.join(victims, "ann"), s.join(victims, "bob")
+		last := len(nodes) - 1
+		s.ann = s.c.Join(ctx, nodes[min(1, last)], victims, "ann", "")
+		s.bob = s.c.Join(ctx, nodes[min(2, last)], victims, "bob", "")
 		defer s.ann.Close()
 		defer s.bob.Close()
 		s.meet(s.ann, s.bob)
 		s.meet(s.bob, s.ann)
 		wait(2 * time.Second)
+		before := heap()
 		for _, f := range s.flows {
 			f.mark()
 		}
@@ -91,7 +107,21 @@ func besiege(t *testing.T, attack func(s *siege)) {
 		for _, f := range s.flows {
 			f.verify(t)
 		}
+		if more := heap() - before; more > maxHeap {
+			t.Errorf("%d MB of heap more than before, want at most %d", more>>20, maxHeap>>20)
+		}
 	})
+}
+
+// regionDelay is one way between nodes of different regions.
+const regionDelay = 10 * time.Millisecond
+
+// heap is what is in use of the heap once the garbage is gone, in bytes.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse)
 }
 
 func (s *siege) meet(from, to *client.Client) {

@@ -289,3 +289,47 @@ func TestFingerprints(t *testing.T) {
 		})
 	}
 }
+
+// One key and one number never encrypt two packets: not over ICE restarts, not when a
+// track is left and taken again (a two-time pad gives both away).
+func TestNumbersAreUsedOnce(t *testing.T) {
+	besiege(t, func(s *siege) {
+		guest, _ := s.watcher("guest")
+		defer guest.Close()
+		at := netip.MustParseAddr("10.1.0.4")
+		var mu sync.Mutex
+		used, twice, changed := make(map[uint64][]byte), 0, 0
+		s.tap(func(from, to netip.AddrPort, b []byte) {
+			if p := (seen{from, to, b}); from != s.media || to.Addr() != at || !p.rtp() {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			// Less than 65,536 packets of each come here: the index is the number.
+			key := uint64(binary.BigEndian.Uint32(b[8:]))<<16 | uint64(binary.BigEndian.Uint16(b[2:]))
+			if before, ok := used[key]; ok {
+				twice++
+				if !bytes.Equal(before, b) {
+					changed++
+				}
+			}
+			used[key] = bytes.Clone(b)
+		})
+		sids := s.victimSids()
+		for i := range 5 {
+			s.check(guest.Subscribe(false, sids...))
+			wait(time.Second)
+			s.check(guest.Subscribe(true, sids...))
+			wait(2 * time.Second)
+			if i%2 == 0 {
+				s.check(guest.Resume(s.ctx))
+				wait(5 * time.Second)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if changed > 0 || len(used) < 1000 {
+			t.Errorf("%d of %d numbers were used for two packets, %d for one packet twice", changed, len(used), twice-changed)
+		}
+	})
+}

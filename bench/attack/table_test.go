@@ -16,7 +16,7 @@ import (
 func declared(t *testing.T) map[string]bool {
 	t.Helper()
 	out := make(map[string]bool)
-	for _, dir := range []string{"../../node", "../../node/*", "../../relay/*", "."} {
+	for _, dir := range []string{"../../node", "../../node/*", "../../node/*/*", "../../relay", "../../relay/*", "."} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"maille/proto/livekit"
 )
 
@@ -60,9 +62,16 @@ func (c *Client) goOn() error {
 // What video is like that Again sends.
 const againFPS, againSize = 30, 1000
 
-// Again goes on with a track of the former client.
+// Again goes on with a track of the former client, audio without redundancy.
 func (c *Client) Again(ctx context.Context, old *Published) (*Published, error) {
 	p := &Published{c: c, Info: old.Info, tracks: old.tracks}
+	if old.wrap != nil {
+		plain, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, old.tracks[0].ID(), "camera")
+		if err != nil {
+			return nil, err
+		}
+		p.tracks = []*webrtc.TrackLocalStaticRTP{plain}
+	}
 	p.level.Store(old.level.Load())
 	if err := p.attach(ctx, p.tracks[0]); err != nil {
 		return nil, err

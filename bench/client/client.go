@@ -42,6 +42,9 @@ type Options struct {
 	After *Client
 	// SDK is what the client says it is; Go if unset.
 	SDK livekit.ClientInfo_SDK
+	// NoTransportCC is for a client that tells no more of its path than REMB, which its
+	// owner sends.
+	NoTransportCC bool
 	// OnSignal sees every message of the server, from the reading goroutine.
 	OnSignal func(*livekit.SignalResponse)
 }
@@ -174,7 +177,7 @@ func (c *Client) joinQuery(q url.Values, resume bool) {
 }
 
 func (c *Client) peers() error {
-	api, err := newAPI(c.opts.Net, c.opts.Codecs)
+	api, err := newAPI(c.opts)
 	if err != nil {
 		return err
 	}

@@ -240,7 +240,6 @@ func (r *Received) Codec() codec.Codec {
 }
 
 func (r *Received) read(t *webrtc.TrackRemote) {
-	of := codec.Of(r.Mime)
 	var last uint16
 	first := true
 	var picture int
@@ -271,8 +270,10 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 		r.Packets.Add(1)
 		r.Bytes.Add(uint64(len(p.Payload)))
 		r.Size.Store(uint64(len(p.Payload)))
-		of = codec.Of(t.Codec().MimeType) // it may change with the publisher's
-		r.codec.Store(&of)
+		if now := codec.Of(t.Codec().MimeType); now != r.Codec() { // it changes with the publisher's
+			r.codec.Store(&now)
+		}
+		of := r.Codec()
 		body := p.Payload
 		switch {
 		case of == codec.VP8:

@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"math/rand/v2"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
-	"github.com/pion/transport/v4"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -17,7 +17,8 @@ const levelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 // newAPI makes a pion API that behaves as a browser does where it matters: simulcast,
 // NACK and transport feedback, on the network it is given.
-func newAPI(n transport.Net, codecs []string) (*webrtc.API, error) {
+func newAPI(o Options) (*webrtc.API, error) {
+	n, codecs := o.Net, o.Codecs
 	m := new(webrtc.MediaEngine)
 	register := m.RegisterDefaultCodecs
 	if codecs != nil {
@@ -30,7 +31,11 @@ func newAPI(n transport.Net, codecs []string) (*webrtc.API, error) {
 		return nil, err
 	}
 	reg := new(interceptor.Registry)
-	if err := webrtc.RegisterDefaultInterceptors(m, reg); err != nil {
+	interceptors := webrtc.RegisterDefaultInterceptors
+	if o.NoTransportCC {
+		interceptors = withoutTransportCC
+	}
+	if err := interceptors(m, reg); err != nil {
 		return nil, err
 	}
 	var s webrtc.SettingEngine
@@ -45,6 +50,11 @@ func newAPI(n transport.Net, codecs []string) (*webrtc.API, error) {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(reg), webrtc.WithSettingEngine(s)), nil
+}
+
+func withoutTransportCC(m *webrtc.MediaEngine, reg *interceptor.Registry) error {
+	m.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBGoogREMB}, webrtc.RTPCodecTypeVideo)
+	return errors.Join(webrtc.ConfigureNack(m, reg), webrtc.ConfigureRTCPReports(reg), webrtc.ConfigureSimulcastExtensionHeaders(m))
 }
 
 // descriptorSize is the VP8 payload descriptor written here: X, picture id (15 bit),

@@ -96,6 +96,11 @@ var pure = []string{
 	"relay/wire", "placement/policy", "placement/state", "mesh/view",
 }
 
+// isPure reports whether a folder is one of those, or below a room or a peer connection.
+func isPure(dir string) bool {
+	return slices.Contains(pure, dir) || strings.HasPrefix(dir, "node/room/") || strings.HasPrefix(dir, "node/rtc/")
+}
+
 // Clocks complains about tests that sleep and about pure packages that look at a clock.
 func Clocks(files []Source) ([]string, error) {
 	var out []string
@@ -108,7 +113,7 @@ func Clocks(files []Source) ([]string, error) {
 		switch {
 		case test:
 			calls, why = []string{"Sleep"}, "a sleeping test is slow and fails by chance: wait for the event, or run in a synctest bubble"
-		case !slices.Contains(pure, path.Dir(f.Path)):
+		case !isPure(path.Dir(f.Path)):
 			continue
 		}
 		found, err := timeCalls(f, calls)

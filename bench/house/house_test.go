@@ -95,16 +95,18 @@ func TestImportsComplain(t *testing.T) {
 			pkgs: []Package{{"maille/relay/track", []string{"github.com/pion/webrtc/v4"}}},
 			want: []string{"a track is the same", "node/rtc is the one place"},
 		},
-		"policy uses gossip":           {pkgs: []Package{{"maille/placement/policy", []string{"maille/mesh/gossip"}}}, want: []string{"million seeded views"}},
-		"state opens files":            {pkgs: []Package{{"maille/placement/state", []string{"os"}}}, want: []string{"no socket, no file"}},
-		"placement touches media":      {pkgs: []Package{{"maille/placement", []string{"maille/relay"}}}, want: []string{"never sees media"}},
-		"mesh knows placement":         {pkgs: []Package{{"maille/mesh/rpc", []string{"maille/placement/state"}}}, want: []string{"must not know what they do"}},
-		"view depends on something":    {pkgs: []Package{{"maille/mesh/view", []string{"maille/proto/mesh"}}}, want: []string{"view is the vocabulary"}},
-		"messages depend on code":      {pkgs: []Package{{"maille/proto/mesh", []string{"maille/mesh/view"}}}, want: []string{"messages depend on messages only"}},
-		"node takes test tools":        {pkgs: []Package{{"maille/node", []string{"maille/bench/sim"}}}, want: []string{"no test tools"}},
-		"bench imports the command":    {pkgs: []Package{{"maille/bench/x", []string{"maille/cmd/maille"}}}, want: []string{"nothing imports them"}},
-		"webrtc outside node/rtc":      {pkgs: []Package{{"maille/node/room", []string{"github.com/pion/webrtc/v4"}}}, want: []string{"the one place that knows pion/webrtc"}},
-		"a name that only looks alike": {pkgs: []Package{{"maille/relay", []string{"maille/nodes", "github.com/hashicorp/rafting"}}}},
+		"policy uses gossip":             {pkgs: []Package{{"maille/placement/policy", []string{"maille/mesh/gossip"}}}, want: []string{"million seeded views"}},
+		"state opens files":              {pkgs: []Package{{"maille/placement/state", []string{"os"}}}, want: []string{"no socket, no file"}},
+		"placement touches media":        {pkgs: []Package{{"maille/placement", []string{"maille/relay"}}}, want: []string{"never sees media"}},
+		"mesh knows placement":           {pkgs: []Package{{"maille/mesh/rpc", []string{"maille/placement/state"}}}, want: []string{"must not know what they do"}},
+		"view depends on something":      {pkgs: []Package{{"maille/mesh/view", []string{"maille/proto/mesh"}}}, want: []string{"view is the vocabulary"}},
+		"messages depend on code":        {pkgs: []Package{{"maille/proto/mesh", []string{"maille/mesh/view"}}}, want: []string{"messages depend on messages only"}},
+		"node takes test tools":          {pkgs: []Package{{"maille/node", []string{"maille/bench/sim"}}}, want: []string{"no test tools"}},
+		"a room's arithmetic has a wire": {pkgs: []Package{{"maille/node/room/roster", []string{"maille/node/rtc"}}}, want: []string{"needs no loop"}},
+		"a description needs pion":       {pkgs: []Package{{"maille/node/rtc/sdp", []string{"github.com/pion/sdp/v3"}}}, want: []string{"must not need pion"}},
+		"bench imports the command":      {pkgs: []Package{{"maille/bench/x", []string{"maille/cmd/maille"}}}, want: []string{"nothing imports them"}},
+		"webrtc outside node/rtc":        {pkgs: []Package{{"maille/node/room", []string{"github.com/pion/webrtc/v4"}}}, want: []string{"the one place that knows pion/webrtc"}},
+		"a name that only looks alike":   {pkgs: []Package{{"maille/relay", []string{"maille/nodes", "github.com/hashicorp/rafting"}}}},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, Imports(tc.pkgs), tc.want...) })
 	}
@@ -181,10 +183,13 @@ func TestClocks(t *testing.T) {
 		{"node/a.go", "package a\nimport \"time\"\nfunc f() { time.Sleep(1) }\n"},
 		{"node/b_test.go", "package a\nfunc f() { time.Sleep(1) }\nvar time sleeper\n"},
 		{"relay/ring/a.go", "package ring\nimport clock \"time\"\nvar _ = clock.Now\n"},
+		{"node/room/a.go", "package room\nimport \"time\"\nvar _ = time.Now\n"},
+		{"node/room/roster/a.go", "package roster\nimport \"time\"\nvar _ = time.Now\n"},
 		{"relay/ring/b.go", "package ring\nimport \"time\"\nconst d = time.Second\n"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, complaints, "node/a_test.go:3:12: time.Sleep: a sleeping test", "relay/ring/a.go:3:9: time.Now: time is an argument")
+	expect(t, complaints, "node/a_test.go:3:12: time.Sleep: a sleeping test", "relay/ring/a.go:3:9: time.Now: time is an argument",
+		"node/room/roster/a.go:3:9: time.Now: time is an argument")
 }

@@ -99,6 +99,24 @@ var rules = []rule{
 		why:    "a node is embeddable and carries no command line and no test tools into production",
 	},
 	{
+		from:   []string{"maille/node/room/..."},
+		except: []string{"maille/node/room"},
+		only:   []string{"maille/proto/...", "maille/relay"},
+		why:    "below the room is what needs no loop, no connection and no link to be right, or to be tested",
+	},
+	{
+		from:   []string{"maille/node/rtc/..."},
+		except: []string{"maille/node/rtc"},
+		only:   []string{"maille/relay"},
+		why:    "below rtc is what needs no peer connection: text, numbers and times",
+	},
+	{
+		from:   []string{"maille/node/rtc/..."},
+		except: []string{"maille/node/rtc"},
+		forbid: []string{"github.com/pion/..."},
+		why:    "what is done before and after pion does its part must not need pion",
+	},
+	{
 		from:   []string{"maille/..."},
 		except: []string{"maille/cmd/..."},
 		forbid: []string{"maille/cmd/..."},

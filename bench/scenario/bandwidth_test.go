@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/pion/rtcp"
 
 	"maille/bench/client"
 	"maille/bench/sim"
@@ -251,6 +254,91 @@ func TestSpeakerIsSeenBest(t *testing.T) {
 			}
 			if t.Logf("speaker %d is seen better in %d of 20 looks, worse in %d", speaker, better, worse); better < 5 || worse > 2 {
 				t.Errorf("speaker %d is not seen best", speaker)
+			}
+		}
+	})
+}
+
+// Whether video is held back may change while a socket is gone: the client is told when
+// it resumes.
+func TestResumeTellsWhatIsHeld(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
+		c := Start(t, 34, 20*time.Millisecond, "paris")
+		defer c.Close()
+		c.Single = single
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		alice := c.Join(ctx, "paris", "demo", "alice", "")
+		defer alice.Close()
+		camera, err := alice.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sid := camera.Info.Sid
+		bob := c.watch(ctx, "paris", "demo", "bob")
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Second)
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond, Rate: 120e3, Queue: 6000})
+		if err := bob.Wait(ctx, "the news that video is held back", func() bool { return bob.isPaused(sid) }); err != nil {
+			t.Fatal(err)
+		}
+		bob.Cut()
+		c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond})
+		pass(time.Second) // what was on the way has come
+		for bob.layer(sid) < 0 {
+			pass(100 * time.Millisecond)
+		}
+		if !bob.isPaused(sid) {
+			t.Fatal("told without a socket")
+		}
+		if err := bob.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		pass(200 * time.Millisecond)
+		if bob.isPaused(sid) {
+			t.Error("bob sees video that he was told is held back")
+		}
+	})
+}
+
+// A client without transport-wide feedback tells what it thinks of its path (REMB): what
+// is less than is sent counts.
+func TestOwnEstimateOfAClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 35, 20*time.Millisecond, "paris")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		alice := c.Join(ctx, "paris", "demo", "alice", "")
+		defer alice.Close()
+		camera, err := alice.PublishVideo(ctx, 3, cameraFPS, cameraSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := &viewer{Client: c.JoinWith(ctx, "paris", "demo", "bob", client.Options{NoTransportCC: true})}
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, camera.Info.Sid, 100); err != nil {
+			t.Fatal(err)
+		}
+		var streams []uint32
+		for _, r := range bob.Subscriber().GetReceivers() {
+			streams = append(streams, uint32(r.Track().SSRC()))
+		}
+		for _, step := range []struct {
+			bits float32
+			want int
+		}{{5e6, 2}, {300e3, 0}, {5e6, 2}} {
+			for range 20 {
+				if err := bob.Subscriber().WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: step.bits, SSRCs: streams}}); err != nil {
+					t.Fatal(err)
+				}
+				pass(500 * time.Millisecond)
+			}
+			if got := bob.layer(camera.Info.Sid); got != step.want {
+				t.Errorf("at %.0f bit/s: layer %d, want %d", step.bits, got, step.want)
 			}
 		}
 	})

@@ -185,6 +185,12 @@ func (c *Cluster) Kill(name string) {
 	c.Net.Kill("node-" + name)
 }
 
+// Crash makes a node's process die: its streams are reset, datagrams find no socket.
+func (c *Cluster) Crash(name string) {
+	c.Nodes[name].killed.Store(true)
+	c.Net.Crash("node-" + name)
+}
+
 // Abandon releases what a killed node still holds in this process.
 func (c *Cluster) Abandon(name string) {
 	m := c.Nodes[name]

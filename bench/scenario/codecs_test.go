@@ -30,7 +30,9 @@ func TestBackupCodecIsSentWhileNeeded(t *testing.T) {
 		defer ann.Close()
 		bob := c.Join(ctx, "lyon", "standup", "bob", "")
 		defer bob.Close()
-		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000)
+		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000, func(r *livekit.AddTrackRequest) {
+			r.BackupCodecPolicy = livekit.BackupCodecPolicy_SIMULCAST
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,9 +190,15 @@ func TestPayloadOfEveryCodecIsOpaque(t *testing.T) {
 	})
 }
 
-// With the policy REGRESSION everyone takes the backup once someone needs it, in the
-// stream they have, and the publisher may stop the first codec.
+// With the policies REGRESSION and PREFER_REGRESSION everyone takes the backup once
+// someone needs it, in the stream they have, and the publisher may stop the first codec.
 func TestRegressionToTheBackup(t *testing.T) {
+	for _, policy := range []livekit.BackupCodecPolicy{livekit.BackupCodecPolicy_REGRESSION, livekit.BackupCodecPolicy_PREFER_REGRESSION} {
+		t.Run(policy.String(), func(t *testing.T) { regression(t, policy) })
+	}
+}
+
+func regression(t *testing.T, policy livekit.BackupCodecPolicy) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Start(t, 25, 20*time.Millisecond, "paris", "lyon")
 		defer c.Close()
@@ -201,7 +209,7 @@ func TestRegressionToTheBackup(t *testing.T) {
 		bob := c.Join(ctx, "lyon", "standup", "bob", "")
 		defer bob.Close()
 		v, err := ann.PublishLayered(ctx, "video/VP9", "video/VP8", 25, 1000, func(r *livekit.AddTrackRequest) {
-			r.BackupCodecPolicy = livekit.BackupCodecPolicy_REGRESSION
+			r.BackupCodecPolicy = policy
 		})
 		if err != nil {
 			t.Fatal(err)

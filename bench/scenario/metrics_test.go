@@ -51,6 +51,9 @@ func TestMetricsOfAMeeting(t *testing.T) {
 			{"paris", paris, `maille_link_rtt_seconds{peer="lyon"}`, 0.04, 0.05},
 			{"paris", paris, `maille_link_loss_ratio{peer="lyon"}`, 0.01, 0.06},
 			{"paris", paris, `maille_link_packets_total{direction="out",peer="lyon"}`, 2000, 1e6},
+			{"paris", paris, `maille_link_demand_bytes_per_second{peer="lyon"}`, 1e4, 3e4}, // 8 KB/s of video, 4 of sound, with headers
+			{"paris", paris, `maille_link_tracks_refused_total{peer="lyon"}`, 0, 0},
+			{"lyon", lyon, `maille_link_repairs_late_total{peer="paris"}`, 0, 100},
 			{"paris", paris, `maille_link_streams{direction="out",peer="lyon"}`, 2, 2},
 			{"paris", paris, `maille_link_repairs_answered_total{peer="lyon"}`, 10, 1e4},
 			{"paris", paris, `maille_link_datagrams_total{outcome="lost",peer="lyon"}`, 10, 1e4},

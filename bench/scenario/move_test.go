@@ -62,6 +62,14 @@ func goOn(ctx context.Context, c *Cluster, entry string, from *client.Client) *c
 	return cl
 }
 
+// simulate asks for one of the clients' own fault tests.
+func simulate(t *testing.T, c *client.Client, s *livekit.SimulateScenario) {
+	t.Helper()
+	if err := c.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Simulate{Simulate: s}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Someone is sent to another node: same sid, same tracks, and to the others no more than
 // a moment without packets.
 func TestSentToAnotherNode(t *testing.T) {
@@ -86,11 +94,7 @@ func TestSentToAnotherNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(time.Second) // her newest token names her track
-		if err := ann.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_Simulate{
-			Simulate: &livekit.SimulateScenario{Scenario: &livekit.SimulateScenario_Migration{Migration: true}},
-		}}); err != nil {
-			t.Fatal(err)
-		}
+		simulate(t, ann, &livekit.SimulateScenario{Scenario: &livekit.SimulateScenario_Migration{Migration: true}})
 		<-ann.Left()
 		if got := ann.Err().Error(); got != "leave: MIGRATION RESUME" {
 			t.Fatalf("sent away with %q", got)
@@ -177,4 +181,59 @@ func TestNodeOfAParticipantVanishes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A voice that came with redundancy comes without it from the next node: those who hear
+// it go on in the section that they have.
+func TestVoiceWithoutRedundancyAfterAMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 64, 20*time.Millisecond, "paris", "lyon", "brest")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		with := []string{"audio/red", "video/VP8"}
+		ann, err := c.Connect(ctx, "paris", client.Options{Token: c.Token(claimsOf("ann")), SDK: livekit.ClientInfo_JS, Codecs: with}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// She goes to the node of one of them; for the other she moves between two far ones.
+		people := make(map[string]*client.Client)
+		for _, at := range []string{"lyon", "brest"} {
+			people[at] = c.JoinWith(ctx, at, "standup", "in-"+at, client.Options{Codecs: with, OnSignal: func(m *livekit.SignalResponse) {
+				if m.GetSubscriptionResponse() != nil {
+					t.Errorf("in %s they are told %v", at, m)
+				}
+			}})
+			defer people[at].Close()
+		}
+		voice, err := ann.PublishRED(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, cl := range people {
+			if err := cl.WaitPackets(ctx, voice.Info.Sid, 100); err != nil {
+				t.Fatalf("%s: %v", at, err)
+			}
+		}
+		pass(time.Second) // her newest token names her track
+		simulate(t, ann, &livekit.SimulateScenario{Scenario: &livekit.SimulateScenario_Migration{Migration: true}})
+		<-ann.Left()
+		again := goOn(ctx, c, "paris", ann)
+		defer again.Close()
+		if _, err := again.Again(ctx, voice); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		for at, cl := range people {
+			r := cl.Track(voice.Info.Sid)
+			before, redundant := r.Packets.Load(), r.Redundant.Load()
+			if err := cl.WaitPackets(ctx, voice.Info.Sid, before+100); err != nil {
+				t.Fatalf("%s hears ann no more: %v", at, err)
+			}
+			if got := cl.Participants()["ann"].Tracks[0].MimeType; got != "audio/opus" || r.Redundant.Load() != redundant {
+				t.Errorf("in %s the voice is %s, %d packets with redundancy", at, got, r.Redundant.Load()-redundant)
+			}
+		}
+		ann.Drop()
+	})
 }

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,7 +117,14 @@ func TestGoesAroundACut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		v, err := people["paris"].PublishVideo(ctx, 1, 30, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
 		lyon := people["lyon"]
+		if err := lyon.WaitPackets(ctx, v.Info.Sid, 50); err != nil {
+			t.Fatal(err)
+		}
 		if err := lyon.WaitPackets(ctx, a.Info.Sid, 50); err != nil {
 			t.Fatal(err)
 		}
@@ -133,6 +141,14 @@ func TestGoesAroundACut(t *testing.T) {
 		} else {
 			t.Logf("around the cut after %s", gap)
 		}
+		pass(5 * time.Second)
+		sound, picture := lyon.Track(a.Info.Sid), lyon.Track(v.Info.Sid)
+		// What was sent and did not come, with what is on its way: fewer by the shorter one.
+		unheard := func() int64 { return int64(a.Sent[0].Load() - sound.Packets.Load()) }
+		unseen := func() int64 { return int64(v.Sent[0].Load() - picture.Packets.Load()) }
+		heard, seen := unheard(), unseen()
+		sound.Longest.Store(0)
+		picture.Longest.Store(0)
 		c.Net.Heal("paris", "lyon")
 		direct := func() bool {
 			for _, x := range crossings(c.Show(ctx, "lyon", "standup")) {
@@ -149,6 +165,115 @@ func TestGoesAroundACut(t *testing.T) {
 			case <-time.After(500 * time.Millisecond):
 			}
 		}
+		pass(2 * time.Second)
+		// The way around is left when the direct one has brought something.
+		if n := unheard() - heard; n > 0 {
+			t.Errorf("%d packets of sound missing after the change back", n)
+		}
+		if n := unseen() - seen; n > 0 {
+			t.Errorf("%d packets of video missing after the change back", n)
+		}
+		if gap := time.Duration(max(sound.Longest.Load(), picture.Longest.Load())); gap > 100*time.Millisecond {
+			t.Errorf("nothing for %s on the way back", gap)
+		}
+		around := func() (n uint64) {
+			for _, x := range crossings(c.Show(ctx, "lyon", "standup")) {
+				if x.from == "brest" && x.to == "lyon" {
+					n += x.packets
+				}
+			}
+			return n
+		}
+		before := around()
+		pass(time.Second)
+		if n := around(); n > before {
+			t.Errorf("%d packets still go around", n-before)
+		}
+	})
+}
+
+// A region's gateway dies: its other nodes go straight to the origin, once for each, and
+// nobody else notices. What the kernel of a dead process resets is noticed at once.
+func TestGatewayDies(t *testing.T) {
+	t.Run("the host vanishes", func(t *testing.T) { gatewayDies(t, (*Cluster).Kill, 1500*time.Millisecond) })
+	t.Run("the process dies", func(t *testing.T) { gatewayDies(t, (*Cluster).Crash, 500*time.Millisecond) })
+}
+
+func gatewayDies(t *testing.T, dies func(c *Cluster, name string), within time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 14, 20*time.Millisecond, "paris", "lyon/1", "lyon/2", "brest")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		people := c.Spread(ctx, "standup")
+		for _, cl := range people {
+			defer cl.Close()
+		}
+		a, err := people["paris"].PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := people["paris"].PublishVideo(ctx, 1, 30, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for node, cl := range people {
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				if node == "paris" {
+					continue
+				}
+				if err := cl.WaitPackets(ctx, sid, 100); err != nil {
+					t.Fatalf("%s: %v", node, err)
+				}
+			}
+		}
+		gateway := ""
+		for _, x := range crossings(c.Show(ctx, "brest", "standup")) {
+			if x.from == "paris" && x.track == a.Info.Sid && x.to != "brest" {
+				gateway = x.to
+			}
+		}
+		other := map[string]string{"lyon-1": "lyon-2", "lyon-2": "lyon-1"}[gateway]
+		if other == "" {
+			t.Fatalf("lyon's gateway is %q", gateway)
+		}
+		for _, node := range []string{other, "brest"} {
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				people[node].Track(sid).Longest.Store(0)
+			}
+		}
+		had := people["brest"].Track(a.Info.Sid).Packets.Load()
+		dies(c, gateway)
+		pass(10 * time.Second)
+		for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+			if gap := time.Duration(people[other].Track(sid).Longest.Load()); gap > within {
+				t.Errorf("%s: nothing of %s for %s, want within %s", other, sid, gap, within)
+			} else {
+				t.Logf("%s: nothing of %s for %s", other, sid, gap)
+			}
+			if gap := time.Duration(people["brest"].Track(sid).Longest.Load()); gap > 100*time.Millisecond {
+				t.Errorf("brest: nothing of %s for %s", sid, gap)
+			}
+		}
+		if n := people["brest"].Track(a.Info.Sid).Packets.Load() - had; n < 495 {
+			t.Errorf("brest heard %d of 500 packets", n)
+		}
+		straight := make(map[string]int)
+		for _, x := range crossings(c.Show(ctx, "brest", "standup")) {
+			if x.to != gateway {
+				straight[x.from+"->"+x.to+" "+x.track]++
+			}
+		}
+		want := make(map[string]int)
+		for _, to := range []string{other, "brest"} {
+			for _, sid := range []string{a.Info.Sid, v.Info.Sid} {
+				want["paris->"+to+" "+sid] = 1
+			}
+		}
+		if !maps.Equal(straight, want) {
+			t.Errorf("crossings %v, want %v", straight, want)
+		}
+		c.Abandon(gateway)
 	})
 }
 

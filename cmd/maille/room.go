@@ -45,7 +45,7 @@ func roomShowCommand() *cobra.Command {
 }
 
 func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
-	fmt.Fprintf(w, "room %s   %s   epoch %d   served by %s\n", s.Room.Name, s.Room.Sid, s.Room.Epoch, serving(s.Room))
+	fmt.Fprintf(w, "room %s   %s   epoch %s   served by %s   heard at once: %s\n", s.Room.GetName(), s.Room.GetSid(), epoch(s.Room), serving(s.Room), heard(s.Room))
 	for _, n := range s.Unreachable {
 		fmt.Fprintf(w, "node %s did not answer: its part is missing below\n", n)
 	}
@@ -97,6 +97,25 @@ func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
 			}
 		}
 	})
+}
+
+// heard is how many voices of a room are heard at once.
+func heard(r *adminpb.RoomStatus) string {
+	switch {
+	case r == nil || r.Loudest == nil:
+		return "unknown"
+	case *r.Loudest == 0:
+		return "all"
+	}
+	return fmt.Sprintf("the loudest %d", *r.Loudest)
+}
+
+// epoch of a room, and whether Raft knows of it.
+func epoch(r *adminpb.RoomStatus) string {
+	if r.GetUnrecorded() {
+		return fmt.Sprintf("%d (unrecorded)", r.GetEpoch())
+	}
+	return fmt.Sprint(r.GetEpoch())
 }
 
 // arrivals finds the receiving end of each crossing, by sender, receiver and track:

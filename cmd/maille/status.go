@@ -79,7 +79,7 @@ func printStatus(w io.Writer, s *adminpb.StatusResponse) error {
 		fmt.Fprintln(w, "no rooms")
 	} else if err := table(w, "ROOM EPOCH SERVED-BY PEOPLE", func(row func(...any)) {
 		for _, r := range s.Rooms {
-			row(r.Name, r.Epoch, serving(r), r.Participants)
+			row(r.Name, epoch(r), serving(r), r.Participants)
 		}
 	}); err != nil {
 		return err
@@ -92,43 +92,52 @@ func printStatus(w io.Writer, s *adminpb.StatusResponse) error {
 	return printLinks(w, s)
 }
 
-// printLinks writes a row a link; where a cell holds a pair it is out/in.
+// printLinks writes a row a link; where a cell holds a pair it is out/in. WANTED is what is
+// asked of the link, LIMIT what its path is found to carry, in Mbit/s; LATE are repairs
+// that came after they were given up.
 func printLinks(w io.Writer, s *adminpb.StatusResponse) error {
 	fmt.Fprintf(w, "links of %s, pairs are out/in\n", s.Self)
-	err := table(w, "PEER RTT LOSS QUEUE MBIT/S LANES STREAMS BYTES REPAIRS LOST", func(row func(...any)) {
+	err := table(w, "PEER RTT LOSS QUEUE WANTED LIMIT LANES STREAMS BYTES REPAIRS LATE LOST", func(row func(...any)) {
 		for _, l := range s.Links {
 			if !l.Up {
-				row(l.Peer, "DOWN", "-", "-", "-", "-", "-", "-", "-", "-")
+				row(l.Peer, "DOWN", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-")
 				continue
 			}
-			row(l.Peer, rtt(l.RttMs), fmt.Sprintf("%.2f%%", l.Loss*100), fmt.Sprintf("%.1fms", l.QueueMs), estimate(l), l.Lanes,
+			row(l.Peer, rtt(l.RttMs), fmt.Sprintf("%.2f%%", l.Loss*100), fmt.Sprintf("%.1fms", l.QueueMs),
+				mbits(l.DemandBps), mbits(l.EstimateBps), l.Lanes,
 				fmt.Sprintf("%d/%d", l.StreamsOut, l.StreamsIn),
 				humanize.Bytes(l.BytesOut)+"/"+humanize.Bytes(l.BytesIn),
-				fmt.Sprintf("%d/%d", l.RepairsAnswered, l.RepairsAsked), l.Lost)
+				fmt.Sprintf("%d/%d", l.RepairsAnswered, l.RepairsAsked), l.RepairsLate, l.Lost)
 		}
 	})
 	for _, l := range s.Links {
 		if len(l.Drops) > 0 {
 			fmt.Fprintf(w, "  dropped on the way to or from %s: %s\n", l.Peer, drops(l.Drops))
 		}
+		if len(l.Refused) > 0 {
+			fmt.Fprintf(w, "  tracks refused to %s: %s\n", l.Peer, drops(l.Refused))
+		}
+		if l.Excess > 0 {
+			fmt.Fprintf(w, "  %s asked for %d packets more than a peer may\n", l.Peer, l.Excess)
+		}
+	}
+	if len(s.LinksRefused) > 0 {
+		fmt.Fprintf(w, "  connections to this node's links refused: %s\n", drops(s.LinksRefused))
 	}
 	return err
 }
 
-// estimate is what the path carries, and what is asked of it if that is known.
-func estimate(l *adminpb.LinkStatus) string {
-	switch {
-	case l.EstimateBps == 0:
-		return "no limit"
-	case l.DemandBps == 0:
-		return fmt.Sprintf("%.1f", l.EstimateBps/1e6)
+// mbits is a rate, "-" when it is not known or there is none.
+func mbits(bps float64) string {
+	if bps == 0 {
+		return "-"
 	}
-	return fmt.Sprintf("%.1f of %.1f", l.EstimateBps/1e6, l.DemandBps/1e6)
+	return fmt.Sprintf("%.1fM", bps/1e6)
 }
 
 func serving(r *adminpb.RoomStatus) string {
 	var out []string
-	for _, s := range r.Serving {
+	for _, s := range r.GetServing() {
 		out = append(out, s.Region+":"+strings.Join(s.Nodes, "+"))
 	}
 	return strings.Join(out, " ")

@@ -19,6 +19,9 @@ func links(i *instruments, src func() []Link) func(reading) {
 	sent := i.count("link.datagrams", "{datagram}", "Datagrams sent, by what the peer reported of them.")
 	asked := i.count("link.repairs.asked", "{packet}", "Missing packets this node asked the peer for.")
 	unfilled := i.count("link.repairs.unfilled", "{packet}", "Packets the peer asked for that were no longer held.")
+	late := i.count("link.repairs.late", "{packet}", "Missing packets that came after they were given up.")
+	excess := i.count("link.repairs.excess", "{packet}", "Packets the peer asked for beyond what a peer may.")
+	turned := i.count("link.tracks.refused", "{track}", "Tracks the peer asked for and did not get.")
 	doubled := i.count("link.audio.doubled", "{packet}", "Audio packets sent twice ahead of loss.")
 	return func(r reading) {
 		for _, l := range src() {
@@ -47,6 +50,9 @@ func links(i *instruments, src func() []Link) func(reading) {
 			r.count(sent, l.DatagramsLost, "peer", l.Peer, "outcome", "lost")
 			r.count(asked, l.RepairsAsked, peer...)
 			r.count(unfilled, l.RepairsUnfilled, peer...)
+			r.count(late, l.RepairsLate, peer...)
+			r.count(excess, l.Excess, peer...)
+			r.count(turned, l.RefusedTracks, peer...)
 			r.count(doubled, l.Doubled, peer...)
 		}
 	}
@@ -73,6 +79,7 @@ func totals(i *instruments, src func() map[Key]Counts) func(reading) {
 	answered := i.count("link.repairs.answered", "{packet}", "Packets sent to the peer again.")
 	filled := i.count("link.repairs.filled", "{packet}", "Packets the peer sent again that closed a gap.")
 	dropped := i.count("packets.dropped", "{packet}", "Packets that did not go on, by where and why.")
+	linkDropped := i.count("link.packets.dropped", "{packet}", "Of those, what did not go on at a link; reasons without any are left out.")
 	return func(r reading) {
 		drops := make(map[[2]string]uint64)
 		for key, c := range src() {
@@ -96,6 +103,9 @@ func totals(i *instruments, src func() map[Key]Counts) func(reading) {
 			}
 			for why, n := range c.Drops {
 				drops[[2]string{key.Where, why}] += n
+				if key.Where == LinkSession && n > 0 {
+					r.count(linkDropped, n, "peer", key.Peer, "reason", why)
+				}
 			}
 		}
 		for at, n := range drops {

@@ -30,6 +30,10 @@ type Config struct {
 	Sources               Sources
 }
 
+// maxSeries of one metric: what 255 peers drop, for each of all reasons. It bounds what a
+// mistake can cost; TestCardinality bounds the rest.
+const maxSeries = 255 * 20
+
 // Metrics is one node's registry. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -47,7 +51,7 @@ func New(cfg Config) (*Metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("obs: %w", err)
 	}
-	m.provider = sdk.NewMeterProvider(sdk.WithReader(exporter), sdk.WithResource(resource.NewSchemaless(
+	m.provider = sdk.NewMeterProvider(sdk.WithReader(exporter), sdk.WithCardinalityLimit(maxSeries), sdk.WithResource(resource.NewSchemaless(
 		attribute.String("service.name", namespace), attribute.String("service.version", cfg.Version),
 		attribute.String("node", cfg.Node), attribute.String("region", cfg.Region),
 	)))

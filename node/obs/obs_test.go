@@ -30,7 +30,7 @@ func mesh(peers int) Sources {
 	}
 	for i := range peers {
 		peer := fmt.Sprintf("n%d", i)
-		ls = append(ls, Link{Peer: peer, Up: i > 0, RTT: 40 * time.Millisecond, Estimate: 1e6, Demand: 1e6, Lanes: 4, PacketsIn: 7})
+		ls = append(ls, Link{Peer: peer, Up: i > 0, RTT: 40 * time.Millisecond, Estimate: 1e6, Demand: 1e6, Lanes: 4, PacketsIn: 7, RepairsLate: 8, RefusedTracks: 9})
 		for _, where := range []string{LinkSession, LinkIn, LinkOut} {
 			totals[Key{Where: where, Peer: peer}] = Counts{Packets: 1, Lost: 2, Repaired: 3, Drops: drops}
 		}
@@ -97,6 +97,10 @@ func TestScrape(t *testing.T) {
 		`maille_link_repairs_filled_total{peer="n1"} 3`,
 		`maille_client_bytes_total{direction="out",kind="audio"} 100`,
 		`maille_packets_dropped_total{reason="shed",where="link"} 18`,
+		`maille_link_packets_dropped_total{peer="n0",reason="shed"} 9`,
+		`maille_link_demand_bytes_per_second{peer="n1"} 1e+06`,
+		`maille_link_repairs_late_total{peer="n1"} 8`,
+		`maille_link_tracks_refused_total{peer="n1"} 9`,
 		`maille_raft_leaderless_seconds 2`,
 		`maille_link_refused_total{reason="name"} 4`,
 		`maille_gossip_members{state="draining"} 1`,
@@ -158,10 +162,10 @@ func TestCardinality(t *testing.T) {
 		return n
 	}
 	two, all := series(2), series(255)
-	if per := (all - two) / 253; per > 25 {
+	if per := (all - two) / 253; per > 45 {
 		t.Errorf("%d series for each peer", per)
 	}
-	if base := two - 2*25; base > 160 {
+	if base := two - 2*45; base > 160 {
 		t.Errorf("%d series without any peer", base)
 	}
 }

@@ -56,7 +56,11 @@ type Link struct {
 	BytesOut, BytesIn             uint64
 	Datagrams, DatagramsLost      uint64 // sent; as the peer reported them
 	RepairsAsked, RepairsUnfilled uint64 // asked of the peer; asked by it and not in the ring
+	RepairsLate                   uint64 // came after they were given up
 	Doubled                       uint64 // audio packets sent twice ahead of loss
+	// RefusedTracks counts tracks that the peer asked for and did not get; Excess packets it
+	// asked for beyond what is looked up for it.
+	RefusedTracks, Excess uint64
 }
 
 // Raft is a node's part in consensus.

@@ -3,6 +3,7 @@ package room
 import (
 	"strings"
 
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -26,7 +27,7 @@ type further struct {
 
 // codecID names the relay track of a further codec.
 func codecID(sid, mime string) relay.TrackID {
-	return relay.TrackID(sid + ":" + shortCodec(mime))
+	return relay.TrackID(sid + ":" + trackinfo.Short(mime))
 }
 
 // sidOf is the sid of the publication that a relay track belongs to.
@@ -53,7 +54,7 @@ func (r *Room) addFurther(p *Participant, pub *publication, info *livekit.Simulc
 	f.into = p.pub.Further(relay.TrackID(pub.info.Sid), f.track)
 	pub.further = append(pub.further, f)
 	r.mu.Lock()
-	r.origins[f.track.ID()] = origin{f.track, restricted(p.member())}
+	r.origins[f.track.ID()] = origin{f.track, p.member().Restricted()}
 	r.mu.Unlock()
 	return f
 }
@@ -86,16 +87,16 @@ func (r *Room) addCodec(p *Participant, req *livekit.AddTrackRequest) (why livek
 		return livekit.RequestResponse_INVALID_REQUEST, "a further codec of a video track needs its name"
 	}
 	asked := req.SimulcastCodecs[0]
-	mime := enabledMime(publishable(p.join.Client), req.Type, asked.Codec)
+	mime := trackinfo.Enabled(publishable(p.join.Client), req.Type, asked.Codec)
 	if strings.EqualFold(mime, pub.mime) {
 		return livekit.RequestResponse_INVALID_REQUEST, "the track has that codec"
 	}
 	f := pub.furtherOf(codecID(req.Sid, mime))
 	if f == nil {
-		if len(pub.info.Codecs) >= maxCodecs {
+		if len(pub.info.Codecs) >= trackinfo.MaxCodecs {
 			return livekit.RequestResponse_LIMIT_EXCEEDED, "too many codecs"
 		}
-		info := &livekit.SimulcastCodecInfo{MimeType: mime, VideoLayerMode: layerMode(mime)}
+		info := &livekit.SimulcastCodecInfo{MimeType: mime, VideoLayerMode: trackinfo.LayerMode(mime)}
 		pub.info.Codecs = append(pub.info.Codecs, info)
 		f = r.addFurther(p, pub, info)
 	}
@@ -105,9 +106,9 @@ func (r *Room) addCodec(p *Participant, req *livekit.AddTrackRequest) (why livek
 		}); err != nil {
 			return livekit.RequestResponse_LIMIT_EXCEEDED, err.Error()
 		}
-		f.info.Cid, f.info.Layers = req.Cid, sortedLayers(req.Type, req.Layers)
+		f.info.Cid, f.info.Layers = req.Cid, trackinfo.SortedLayers(req.Type, req.Layers)
 		if len(asked.Layers) > 0 {
-			f.info.Layers = sortedLayers(req.Type, asked.Layers)
+			f.info.Layers = trackinfo.SortedLayers(req.Type, asked.Layers)
 		}
 	}
 	p.write(trackPublished(req.Cid, pub))

@@ -49,16 +49,29 @@ func (r *Room) streamHeld(p *Participant, sid relay.TrackID, held bool) {
 	if s == nil {
 		return
 	}
-	m := r.roster.Get(s.publisher)
-	if m == nil {
-		return
-	}
 	s.held = held
+	if info := p.streamState(sid, s); info != nil {
+		p.tellStreams([]*livekit.StreamStateInfo{info})
+	}
+}
+
+// streamState says whether a video is held back; nil when its publisher is gone.
+func (p *Participant) streamState(sid relay.TrackID, s *subscription) *livekit.StreamStateInfo {
+	m := p.room.roster.Get(s.publisher)
+	if m == nil {
+		return nil
+	}
 	state := livekit.StreamState_ACTIVE
-	if held {
+	if s.held {
 		state = livekit.StreamState_PAUSED
 	}
-	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_StreamStateUpdate{StreamStateUpdate: &livekit.StreamStateUpdate{
-		StreamStates: []*livekit.StreamStateInfo{{ParticipantSid: m.Info.Sid, TrackSid: string(sid), State: state}},
-	}}})
+	return &livekit.StreamStateInfo{ParticipantSid: m.Info.Sid, TrackSid: string(sid), State: state}
+}
+
+func (p *Participant) tellStreams(states []*livekit.StreamStateInfo) {
+	if len(states) > 0 {
+		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_StreamStateUpdate{
+			StreamStateUpdate: &livekit.StreamStateUpdate{StreamStates: states},
+		}})
+	}
 }

@@ -41,7 +41,7 @@ func (b *newsBudget) take(bytes int, now time.Time) bool {
 
 // changed tells the room of what a participant changed, now or when its budget allows.
 func (r *Room) changed(p *Participant) {
-	m, err := encodeMember(p.member())
+	m, err := p.member().Encode()
 	if err == nil && !p.news.take(len(m.Info)+len(m.Permission), r.env.Now()) {
 		p.unsaid = true
 		r.env.Refuse(guard.News)

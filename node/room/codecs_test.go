@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -16,33 +18,6 @@ import (
 	"maille/relay/track"
 )
 
-func names(codecs []*livekit.Codec) (out []string) {
-	for _, c := range codecs {
-		out = append(out, shortCodec(c.Mime))
-	}
-	return out
-}
-
-// VP8 comes first: clients fall back to the first codec of video.
-func TestPublishableCodecs(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		client *livekit.ClientInfo
-		want   []string
-	}{
-		{"a client that says nothing", nil, []string{"vp8", "h264", "vp9", "av1", "h265", "opus", "red"}},
-		{"chrome", &livekit.ClientInfo{Browser: "chrome", Os: "linux"}, []string{"vp8", "h264", "vp9", "av1", "h265", "opus", "red"}},
-		{"safari", &livekit.ClientInfo{Browser: "Safari", BrowserVersion: "18.3"}, []string{"vp8", "h264", "vp9", "h265", "opus", "red"}},
-		{"a later safari", &livekit.ClientInfo{Browser: "safari", BrowserVersion: "18.4.1"}, []string{"vp8", "h264", "h265", "opus", "red"}},
-		{"firefox", &livekit.ClientInfo{Browser: "firefox", Os: "windows"}, []string{"vp8", "h264", "vp9", "av1", "opus", "red"}},
-		{"firefox on linux", &livekit.ClientInfo{Browser: "firefox", Os: "Linux"}, []string{"vp8", "vp9", "av1", "opus", "red"}},
-	} {
-		if got := names(publishable(tt.client)); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
-		}
-	}
-}
-
 // layers are those of an AddTrackRequest: widths from small to large, in any order.
 func layers(widths ...uint32) (out []*livekit.VideoLayer) {
 	for i, w := range widths {
@@ -50,73 +25,6 @@ func layers(widths ...uint32) (out []*livekit.VideoLayer) {
 	}
 	slices.Reverse(out)
 	return out
-}
-
-func TestTrackInfoOfCodecs(t *testing.T) {
-	const one, several = livekit.VideoLayer_ONE_SPATIAL_LAYER_PER_STREAM, livekit.VideoLayer_MULTIPLE_SPATIAL_LAYERS_PER_STREAM
-	for _, tt := range []struct {
-		name      string
-		client    *livekit.ClientInfo
-		codecs    []string
-		layers    []*livekit.VideoLayer
-		mimes     []string
-		mode      livekit.VideoLayer_Mode
-		simulcast bool
-	}{
-		{"VP9 with its backup", nil, []string{"vp9", "vp8"}, layers(320, 640, 1280), []string{"video/VP9", "video/VP8"}, several, false},
-		{"VP8 simulcast", nil, []string{"video/VP8"}, layers(320, 640), []string{"video/VP8"}, one, true},
-		{"H264, one layer", nil, []string{"h264"}, layers(1280), []string{"video/H264"}, one, false},
-		{"unknown", nil, []string{"h266", "vp8"}, layers(320, 640), []string{"video/VP8"}, one, true},
-		{"not for this browser", &livekit.ClientInfo{Browser: "safari"}, []string{"av1", "vp9"}, layers(320), []string{"video/VP8", "video/VP9"}, one, false},
-		{"too many", nil, []string{"vp9", "vp8", "av1", "h264"}, nil, []string{"video/VP9", "video/VP8", "video/AV1"}, several, false},
-	} {
-		req := &livekit.AddTrackRequest{Cid: "c", Type: livekit.TrackType_VIDEO, Layers: tt.layers}
-		for _, c := range tt.codecs {
-			req.SimulcastCodecs = append(req.SimulcastCodecs, &livekit.SimulcastCodec{Codec: c})
-		}
-		info := newTrackInfo("TR_1", req, publishable(tt.client))
-		var mimes []string
-		for _, c := range info.Codecs {
-			mimes = append(mimes, c.MimeType)
-		}
-		if !slices.Equal(mimes, tt.mimes) || info.MimeType != tt.mimes[0] || info.Codecs[0].VideoLayerMode != tt.mode || info.Simulcast != tt.simulcast {
-			t.Errorf("%s: codecs %v, first %s %v, simulcast %t", tt.name, mimes, info.MimeType, info.Codecs[0].VideoLayerMode, info.Simulcast)
-		}
-		for i, l := range info.Layers {
-			if int(l.Quality) != i || int(l.SpatialLayer) != i {
-				t.Errorf("%s: layer %d is %v", tt.name, i, l)
-			}
-		}
-	}
-}
-
-// A viewer gets the smallest layer that is as wide as its picture.
-func TestLayerFollowsTheWidth(t *testing.T) {
-	info := &livekit.TrackInfo{Width: 1280, Height: 720}
-	known, unknown := sortedLayers(livekit.TrackType_VIDEO, layers(320, 640, 1280)), sortedLayers(livekit.TrackType_VIDEO, layers(0, 0, 0))
-	for _, tt := range []struct {
-		width, height uint32
-		quality       livekit.VideoQuality
-		layers        []*livekit.VideoLayer
-		want          uint8
-	}{
-		{160, 90, 0, known, 0},
-		{320, 180, 0, known, 0},
-		{321, 100, 0, known, 1},
-		{400, 180, 0, known, 1},
-		{641, 10, 0, known, 2},
-		{4000, 2000, 0, known, 2},
-		{600, 300, 0, unknown, 1},
-		{0, 0, livekit.VideoQuality_LOW, known, 0},
-		{0, 0, livekit.VideoQuality_HIGH, known, 2},
-		{0, 0, livekit.VideoQuality_HIGH, known[:2], 1},
-		{100, 100, 0, known[2:], relay.MaxSpatial - 1},
-	} {
-		set := &livekit.UpdateTrackSettings{Width: tt.width, Height: tt.height, Quality: tt.quality}
-		if got := spatialFor(info, tt.layers, set); got != tt.want {
-			t.Errorf("%d x %d, %v of %d layers: layer %d, want %d", tt.width, tt.height, tt.quality, len(tt.layers), got, tt.want)
-		}
-	}
 }
 
 // What a publisher is told names every codec with every quality (signalling.md 4.7).
@@ -147,7 +55,7 @@ func TestSubscribedQualityUpdate(t *testing.T) {
 
 func TestCodecForAViewer(t *testing.T) {
 	sid := "TR_1"
-	m := &Member{Tracks: make(map[string]*linkpb.TrackFacts)}
+	m := &roster.Member{Tracks: make(map[string]*linkpb.TrackFacts)}
 	info := &livekit.TrackInfo{Sid: sid}
 	for i, mime := range []string{"video/AV1", "video/VP8"} {
 		id := sid
@@ -193,13 +101,16 @@ func TestCodecForAViewer(t *testing.T) {
 
 // Everything that is announced can be asked for by name.
 func TestEnabledMime(t *testing.T) {
+	if allCodecs[0].Mime != "video/VP8" {
+		t.Errorf("clients fall back to %s", allCodecs[0].Mime)
+	}
 	for _, mime := range rtc.Codecs() {
 		kind := livekit.TrackType_VIDEO
 		if mime[:5] == "audio" {
 			kind = livekit.TrackType_AUDIO
 		}
-		for _, name := range []string{mime, shortCodec(mime)} {
-			if got := enabledMime(allCodecs, kind, name); got != mime {
+		for _, name := range []string{mime, trackinfo.Short(mime)} {
+			if got := trackinfo.Enabled(allCodecs, kind, name); got != mime {
 				t.Errorf("%s is taken for %s", name, got)
 			}
 		}

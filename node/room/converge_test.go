@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"maille/node/auth"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/node/signal"
 	"maille/proto/livekit"
@@ -37,7 +38,10 @@ func (f *far) Self() string             { return f.name }
 func (f *far) Region() string           { return f.name }
 func (f *far) RegionOf(n string) string { return n }
 func (f *far) Linked(string) bool       { return true }
-func (f *far) Now() time.Time           { return time.Now().Add(f.skew) }
+func (f *far) ICEServers() []*livekit.ICEServer {
+	return []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}}}
+}
+func (f *far) Now() time.Time { return time.Now().Add(f.skew) }
 func (f *far) Send(node, _ string, msg []byte) error {
 	f.post.mu.Lock()
 	defer f.post.mu.Unlock()
@@ -161,6 +165,14 @@ func (l *land) close() {
 		r.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
 	}
 	l.wg.Wait()
+}
+
+// describe is all that a roster says.
+func describe(r *roster.Roster) (out string) {
+	for _, m := range r.Members() {
+		out += fmt.Sprintf("%s=%s@%s/%d ", m.Info.Identity, m.Info.Sid, m.Node, m.Version)
+	}
+	return out
 }
 
 // check holds at rest: one live session for each identity, one roster, and clients that

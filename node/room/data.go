@@ -1,12 +1,15 @@
 package room
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/datapacket"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -15,6 +18,12 @@ import (
 // fullFanout is how many receivers a sender's rate is made for; a message to more of
 // them counts for more.
 const fullFanout = 32
+
+// Why a well-formed packet goes no further.
+var (
+	errDataNobody = errors.New("room: data packet for nobody here")
+	errDataResent = errors.New("room: data packet sent before")
+)
 
 // dataCounts says what became of the room's data; read outside the loop.
 type dataCounts struct {
@@ -64,37 +73,37 @@ func (p *Participant) charge(ch rtc.Channel, receivers, bytes int) {
 // accept makes a client's packet what the others may get.
 func (r *Room) accept(p *Participant, reliable bool, raw []byte) (*linkpb.Data, error) {
 	if !p.canPublishData() {
-		return nil, errDataForbidden
+		return nil, datapacket.ErrForbidden
 	}
-	s, err := stamp(raw, sender{
-		identity: p.identity, sid: p.info.Sid, hidden: p.hidden(), agent: p.info.Kind == livekit.ParticipantInfo_AGENT,
+	s, err := datapacket.Stamp(raw, datapacket.Sender{
+		Identity: p.identity, Sid: p.info.Sid, Hidden: p.hidden(), Agent: p.info.Kind == livekit.ParticipantInfo_AGENT,
 	}, reliable)
 	if err != nil {
 		return nil, err
 	}
-	if s.sequence != 0 {
-		if s.sequence <= p.lastSequence {
+	if s.Sequence != 0 {
+		if s.Sequence <= p.lastSequence {
 			return nil, errDataResent // a client sends again what it cannot know was received
 		}
-		p.lastSequence = s.sequence
+		p.lastSequence = s.Sequence
 	}
 	d := &linkpb.Data{
-		Packet: s.packet, Reliable: reliable, Sender: p.identity, SenderSid: p.info.Sid,
-		Sequence: s.sequence, Destinations: s.identities, Metrics: s.metrics,
+		Packet: s.Packet, Reliable: reliable, Sender: p.identity, SenderSid: p.info.Sid,
+		Sequence: s.Sequence, Destinations: s.Identities, Metrics: s.Metrics,
 	}
-	for _, m := range r.bySid(s.sids) {
+	for _, m := range r.bySid(s.Sids) {
 		d.Destinations = append(d.Destinations, m.Info.Identity)
 	}
 	slices.Sort(d.Destinations)
 	d.Destinations = slices.Compact(d.Destinations)
-	if s.addressed && len(d.Destinations) == 0 {
+	if s.Addressed && len(d.Destinations) == 0 {
 		return nil, errDataNobody
 	}
 	return d, nil
 }
 
 // bySid finds members by sid, as older clients address them.
-func (r *Room) bySid(sids []string) (out []*Member) {
+func (r *Room) bySid(sids []string) (out []*roster.Member) {
 	if len(sids) == 0 {
 		return nil
 	}
@@ -117,8 +126,8 @@ func (r *Room) Send(u *livekit.UserPacket, reliable bool, identities, sids []str
 	if err != nil {
 		return err
 	}
-	if len(b) > maxDataPacket {
-		return errDataSize
+	if len(b) > datapacket.MaxBytes {
+		return datapacket.ErrSize
 	}
 	d := &linkpb.Data{Packet: b, Reliable: reliable, Destinations: identities}
 	return r.call(func() {
@@ -138,7 +147,7 @@ func (r *Room) route(d *linkpb.Data) (receivers int) {
 	if len(d.Destinations) == 0 {
 		receivers = len(r.local)
 		for node, p := range r.peers {
-			receivers += r.roster.count(node)
+			receivers += r.roster.Count(node)
 			r.forward(p, d)
 		}
 		return receivers
@@ -160,7 +169,7 @@ func (r *Room) route(d *linkpb.Data) (receivers int) {
 // forward sends a packet to a peer node: reliable ones wait for a way there.
 func (r *Room) forward(p *peer, d *linkpb.Data) {
 	if d.Reliable {
-		p.mail.box(r).push(d, r.env.Now())
+		p.mail.box(r).Push(d, r.env.Now())
 		r.flush(p)
 		return
 	}
@@ -169,7 +178,7 @@ func (r *Room) forward(p *peer, d *linkpb.Data) {
 
 // deliver hands a packet to the local participants it is for, never to its sender.
 func (r *Room) deliver(d *linkpb.Data) {
-	if d.Reliable && !r.recent.add(d, r.env.Now()) {
+	if d.Reliable && !r.recent.Add(d, r.env.Now()) {
 		r.data.resent.Add(1)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/datatrack"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 )
@@ -153,13 +154,13 @@ func (p *Participant) exposeDataTracks() {
 // trackData takes a packet of one of p's data tracks, on its channel's goroutine. It
 // may write to b.
 func (p *Participant) trackData(b []byte) {
-	h, ok := readHead(b)
+	h, ok := datatrack.ReadHead(b)
 	tracks := p.dataTracks.Load()
-	if !ok || tracks == nil || (*tracks)[h.handle] == nil {
+	if !ok || tracks == nil || (*tracks)[h.Handle] == nil {
 		p.room.env.Refuse(guard.Data)
 		return
 	}
-	p.charge(rtc.DataTrack, (*tracks)[h.handle].push(h, b), len(b))
+	p.charge(rtc.DataTrack, (*tracks)[h.Handle].push(h, b), len(b))
 }
 
 func isDataTrack(sid string) bool { return strings.HasPrefix(sid, DataTrackPrefix) }

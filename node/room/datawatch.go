@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"maille/node/room/datatrack"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -39,9 +41,9 @@ type dataRoute struct{ to, via string }
 
 // dataSub is a data track sent to a local participant.
 type dataSub struct {
-	from   *Member
+	from   *roster.Member
 	handle uint16
-	gate   frameGate
+	gate   datatrack.Gate
 }
 
 // dataWish is what a client said of a data track.
@@ -52,7 +54,7 @@ type dataWish struct {
 
 // push fans a packet out: to the nodes as it came, to the clients with their handles.
 // It writes to the packet. It returns how many it goes to from here.
-func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
+func (t *dataTrack) push(h datatrack.Head, b []byte) (receivers int) {
 	out := t.out.Load()
 	if out == nil {
 		return 0
@@ -67,10 +69,10 @@ func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
 	}
 	now := r.env.Now()
 	for _, w := range out.watchers {
-		if !w.gate.pass(h.frame, now) {
+		if !w.gate.Pass(h.Frame, now) {
 			continue
 		}
-		setHandle(b, w.handle)
+		datatrack.SetHandle(b, w.handle)
 		if w.peer.SendData(rtc.DataTrack, b) != nil {
 			r.data.undone.Add(1)
 		}
@@ -80,7 +82,7 @@ func (t *dataTrack) push(h packetHead, b []byte) (receivers int) {
 
 // receiveTrack takes a packet of another node's data track, on its link's goroutine.
 func (r *Room) receiveTrack(d *linkpb.TrackData) {
-	h, ok := readHead(d.Packet)
+	h, ok := datatrack.ReadHead(d.Packet)
 	tracks := r.farData.Load()
 	if !ok || tracks == nil || (*tracks)[d.Sid] == nil {
 		r.data.undone.Add(1)
@@ -107,8 +109,8 @@ func (r *Room) chooseData(p *Participant, u *livekit.UpdateDataSubscription) {
 }
 
 // wantsData says whether the participant asked for a data track and may have it.
-func (p *Participant) wantsData(m *Member, sid string) bool {
-	if m.Info.Identity == p.identity || m.Hidden || !p.info.Permission.CanSubscribe || !permits(m, p.info, sid) {
+func (p *Participant) wantsData(m *roster.Member, sid string) bool {
+	if m.Info.Identity == p.identity || m.Hidden || !p.info.Permission.CanSubscribe || !m.Permits(p.info, sid) {
 		return false
 	}
 	if w, ok := p.dataWishes[sid]; ok {
@@ -123,7 +125,7 @@ func (r *Room) watchData(p *Participant) (changed bool) {
 	if p.gone {
 		return false
 	}
-	want := make(map[string]*Member)
+	want := make(map[string]*roster.Member)
 	for _, m := range r.roster.Members() {
 		for _, info := range m.Info.DataTracks {
 			if p.wantsData(m, info.Sid) {
@@ -148,7 +150,7 @@ func (r *Room) watchData(p *Participant) (changed bool) {
 			changed = true
 		}
 		if s := p.dataSubs[sid]; s != nil {
-			s.gate.set(p.dataWishes[sid].fps)
+			s.gate.Set(p.dataWishes[sid].fps)
 		}
 	}
 	if changed {
@@ -190,7 +192,7 @@ func (p *Participant) tellHandles() {
 
 // watchAllData follows a change of the roster: data tracks came or went.
 func (r *Room) watchAllData() {
-	if !r.dataSeen && !slices.ContainsFunc(r.roster.Members(), func(m *Member) bool { return len(m.Info.DataTracks) > 0 }) {
+	if !r.dataSeen && !slices.ContainsFunc(r.roster.Members(), func(m *roster.Member) bool { return len(m.Info.DataTracks) > 0 }) {
 		return // no data track was ever seen here
 	}
 	r.dataSeen = true
@@ -242,7 +244,7 @@ func (r *Room) routeData() {
 
 // dataRoutes lists the nodes that want a data track published here and have someone who
 // may watch it.
-func (r *Room) dataRoutes(m *Member, sid string) (out []dataRoute) {
+func (r *Room) dataRoutes(m *roster.Member, sid string) (out []dataRoute) {
 	for _, p := range r.peers {
 		if m == nil || !p.dataWanted[sid] || !r.mayWatch(p.node, m, sid) {
 			continue
@@ -255,9 +257,9 @@ func (r *Room) dataRoutes(m *Member, sid string) (out []dataRoute) {
 }
 
 // mayWatch reports whether someone on a node is permitted to a data track.
-func (r *Room) mayWatch(node string, m *Member, sid string) bool {
-	return slices.ContainsFunc(r.roster.Members(), func(viewer *Member) bool {
-		return viewer.Node == node && viewer.Info.GetPermission().GetCanSubscribe() && permits(m, viewer.Info, sid)
+func (r *Room) mayWatch(node string, m *roster.Member, sid string) bool {
+	return slices.ContainsFunc(r.roster.Members(), func(viewer *roster.Member) bool {
+		return viewer.Node == node && viewer.Info.GetPermission().GetCanSubscribe() && m.Permits(viewer.Info, sid)
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -12,7 +14,7 @@ import (
 
 // decodable chooses the codec that a participant gets a track in. codec is nil when there
 // is none; the track is nil when it has ended already.
-func (r *Room) decodable(p *Participant, m *Member, info *livekit.TrackInfo) (t *track.Track, codec *livekit.SimulcastCodecInfo) {
+func (r *Room) decodable(p *Participant, m *roster.Member, info *livekit.TrackInfo) (t *track.Track, codec *livekit.SimulcastCodecInfo) {
 	id, codec := p.codecFor(m, info)
 	switch {
 	case codec == nil:
@@ -24,12 +26,12 @@ func (r *Room) decodable(p *Participant, m *Member, info *livekit.TrackInfo) (t 
 }
 
 // codecFor names the relay track of the first codec that the client has not refused and
-// can make good use of. With the policy REGRESSION everyone takes a further codec once
-// someone needs it, so that the publisher encodes only that; with the others the
-// publisher sends both meanwhile.
-func (p *Participant) codecFor(m *Member, info *livekit.TrackInfo) (id relay.TrackID, codec *livekit.SimulcastCodecInfo) {
+// can make good use of. With the policies REGRESSION and PREFER_REGRESSION, which is the
+// default of clients, everyone who can takes a further codec once someone needs it, so
+// that the publisher encodes only that; with SIMULCAST it sends both meanwhile.
+func (p *Participant) codecFor(m *roster.Member, info *livekit.TrackInfo) (id relay.TrackID, codec *livekit.SimulcastCodecInfo) {
 	for i, c := range info.Codecs {
-		if info.BackupCodecPolicy == livekit.BackupCodecPolicy_REGRESSION && i > 0 && c.Mid != "" && !p.refused[strings.ToLower(c.MimeType)] {
+		if info.BackupCodecPolicy != livekit.BackupCodecPolicy_SIMULCAST && i > 0 && c.Mid != "" && !p.refused[strings.ToLower(c.MimeType)] {
 			return codecID(info.Sid, c.MimeType), c
 		}
 	}
@@ -66,7 +68,7 @@ func (p *Participant) layersFor(info *livekit.TrackInfo, codec *livekit.Simulcas
 	spatial, temporal = relay.MaxSpatial-1, relay.MaxTemporal-1
 	switch {
 	case set != nil:
-		spatial, temporal = spatialFor(info, codec.GetLayers(), set), temporalFor(set.Fps)
+		spatial, temporal = trackinfo.Spatial(info, codec.GetLayers(), set), trackinfo.Temporal(set.Fps)
 	case p.join.AdaptiveStream:
 		spatial = 0
 	}
@@ -92,7 +94,7 @@ func (r *Room) refused(p *Participant, sid relay.TrackID, s *subscription) {
 }
 
 // recode goes on with the codec that is the right one by now.
-func (r *Room) recode(p *Participant, s *subscription, m *Member, info *livekit.TrackInfo) {
+func (r *Room) recode(p *Participant, s *subscription, m *roster.Member, info *livekit.TrackInfo) {
 	sid := relay.TrackID(info.Sid)
 	t, codec := r.decodable(p, m, info)
 	if s.codec = codec; codec == nil {

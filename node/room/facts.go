@@ -3,6 +3,7 @@ package room
 import (
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/room/roster"
 	linkpb "maille/proto/link"
 )
 
@@ -85,7 +86,7 @@ func (r *Room) ownFacts() *linkpb.Roster {
 		if p.arriving != nil {
 			continue
 		}
-		if m, err := encodeMember(p.member()); err == nil {
+		if m, err := p.member().Encode(); err == nil {
 			out.Members = append(out.Members, m)
 		}
 	}
@@ -103,7 +104,7 @@ func (r *Room) announce(changed []*Participant) {
 		}
 		p.version++
 		p.info.Version = uint32(p.version)
-		m, err := encodeMember(p.member())
+		m, err := p.member().Encode()
 		if err != nil {
 			r.log.Error("participant facts", "identity", p.identity, "err", err)
 			continue
@@ -188,7 +189,7 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 	}
 }
 
-func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]Change, error), facts *linkpb.Roster) {
+func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]roster.Change, error), facts *linkpb.Roster) {
 	changes, err := reduce(node, facts)
 	if err != nil {
 		r.log.Warn("facts refused", "peer", node, "err", err)
@@ -199,11 +200,11 @@ func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]Ch
 
 // digests lets peers notice a lost delta.
 func (r *Room) digests() {
-	d := r.roster.nodes[r.env.Self()]
+	d := r.roster.Digest(r.env.Self())
 	if d == nil {
 		return
 	}
 	r.tellAll(func() *linkpb.RoomMessage {
-		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Digest{Digest: d.digest()}}
+		return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Digest{Digest: d}}
 	})
 }

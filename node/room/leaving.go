@@ -18,6 +18,9 @@ const (
 	failedWindow = 5 * time.Second
 	// activeWithin is how long a participant has to get its media up after joining.
 	activeWithin = time.Minute
+	// answerWithin is how long a client that is there has to answer an offer (LiveKit's own
+	// time); then its view and ours have parted.
+	answerWithin = 15 * time.Second
 )
 
 // remove ends a participant: the client is told, the room hears of it, media stops.
@@ -132,6 +135,9 @@ func (r *Room) expire() {
 			r.remove(p, livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_DISCONNECT)
 		case p.conn == nil && !p.connected && lost > resumeWindow:
 			r.remove(p, livekit.DisconnectReason_SIGNAL_CLOSE, livekit.LeaveRequest_RECONNECT)
+		case p.conn != nil && !p.single() && now.Sub(p.offeredAt) > answerWithin && p.sub.Waiting():
+			r.log.Info("offer without answer", "identity", p.identity)
+			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		case !p.active() && now.Sub(p.since) > activeWithin:
 			r.remove(p, livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT)
 		}

@@ -42,7 +42,7 @@ func (r *Room) updateVideoTrack(p *Participant, u *livekit.UpdateLocalVideoTrack
 func (r *Room) tellFirstWatchers() {
 	for _, p := range r.local {
 		for sid, pub := range p.published {
-			if pub.seen || pub.track == nil || pub.track.Stats().Sinks == 0 {
+			if p.conn == nil || pub.seen || pub.track == nil || pub.track.Stats().Sinks == 0 {
 				continue
 			}
 			pub.seen = true

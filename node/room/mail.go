@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/room/delivery"
 	linkpb "maille/proto/link"
 )
 
@@ -26,10 +27,14 @@ func LossyRoom(channel string) (name string, ok bool) {
 // go another way: that node may have no link to the receiver either.
 const resendAfter = 2 * time.Second
 
+// sendersKept is how many senders that are gone are remembered by their sequences: they
+// may come back on another node.
+const sendersKept = 256
+
 // mail is the data exchange with a peer node.
 type mail struct {
-	out *outbox
-	in  inorder
+	out *delivery.Outbox
+	in  delivery.Inbox
 	// via is the node the parcels go through now: the peer itself, a third, or "" for
 	// no way, or one that is not what it was.
 	via   string
@@ -37,9 +42,9 @@ type mail struct {
 	avoid map[string]time.Time // thirds that did not bring parcels there, until when
 }
 
-func (m *mail) box(r *Room) *outbox {
+func (m *mail) box(r *Room) *delivery.Outbox {
 	if m.out == nil {
-		m.out = newOutbox(uint64(r.env.Now().UnixNano()), &r.data.expired)
+		m.out = delivery.NewOutbox(uint64(r.env.Now().UnixNano()), &r.data.expired)
 	}
 	return m.out
 }
@@ -66,10 +71,10 @@ func (r *Room) flush(p *peer) {
 	}
 	if via := r.way(p); via != p.mail.via {
 		p.mail.via, p.mail.moved = via, r.env.Now()
-		p.mail.out.rewind()
+		p.mail.out.Rewind()
 	}
 	for p.mail.via != "" {
-		parcel := p.mail.out.next()
+		parcel := p.mail.out.Next()
 		if parcel == nil {
 			return
 		}
@@ -147,16 +152,16 @@ func (r *Room) took(p *peer, parcel *linkpb.Parcel) {
 	if parcel.Data == nil {
 		return
 	}
-	if p.mail.in.take(parcel, len(parcel.Data.Packet)) {
+	if p.mail.in.Take(parcel, len(parcel.Data.Packet)) {
 		r.deliver(parcel.Data)
 	}
-	if p.mail.in.due() {
+	if p.mail.in.Due() {
 		r.acknowledge(p)
 	}
 }
 
 func (r *Room) acknowledge(p *peer) {
-	ack := p.mail.in.ack()
+	ack := p.mail.in.Ack()
 	if ack == nil {
 		return
 	}
@@ -170,7 +175,7 @@ func (r *Room) acknowledged(p *peer, ack *linkpb.ParcelAck) {
 	if p.mail.out == nil {
 		return
 	}
-	p.mail.out.ack(ack)
+	p.mail.out.Ack(ack)
 	p.mail.moved = r.env.Now()
 	r.flush(p)
 }
@@ -259,13 +264,13 @@ func (r *Room) deliverLossy(d *linkpb.Data) {
 // long, ways that lead nowhere.
 func (r *Room) tend() {
 	now := r.env.Now()
-	r.recent.expire(now)
-	if len(r.recent.last) > r.roster.size()+sendersKept {
+	r.recent.Expire(now)
+	if r.recent.Senders() > r.roster.Size()+sendersKept {
 		known := make(map[string]bool)
 		for _, m := range r.roster.Members() {
 			known[m.Info.Sid] = true
 		}
-		r.recent.forget(func(sid string) bool { return !known[sid] })
+		r.recent.Forget(func(sid string) bool { return !known[sid] })
 	}
 	r.expireBlobs(now)
 	for node, p := range r.peers {
@@ -277,8 +282,8 @@ func (r *Room) tend() {
 		if p.mail.out == nil {
 			continue
 		}
-		p.mail.out.expire(now)
-		if via := p.mail.via; via != p.node && via != "" && p.mail.out.sent > 0 && now.Sub(p.mail.moved) > resendAfter {
+		p.mail.out.Expire(now)
+		if via := p.mail.via; via != p.node && via != "" && p.mail.out.Sent() > 0 && now.Sub(p.mail.moved) > resendAfter {
 			if p.mail.avoid == nil {
 				p.mail.avoid = make(map[string]time.Time)
 			}

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"maps"
 	"time"
 
 	"maille/proto/livekit"
@@ -28,6 +29,7 @@ func (r *Room) publishedSids() map[string]bool {
 func (r *Room) tellMissing() {
 	now, known := r.env.Now(), r.publishedSids()
 	for _, p := range r.local {
+		maps.DeleteFunc(p.denied, func(sid string, _ bool) bool { return !known[sid] })
 		for sid, asked := range p.missing {
 			if !known[sid] && now.Sub(asked) < missingAfter {
 				continue

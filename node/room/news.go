@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/room/roster"
 	"maille/proto/livekit"
 )
 
@@ -36,7 +37,7 @@ type departure struct {
 }
 
 // newsOf puts a change into the words of the protocol.
-func newsOf(c Change) news {
+func newsOf(c roster.Change) news {
 	switch {
 	case c.New == nil:
 		return news{info: ended(c.Old, c.Reason), hidden: c.Old.Hidden}
@@ -50,7 +51,7 @@ func newsOf(c Change) news {
 }
 
 // ended is the last info of a participant.
-func ended(m *Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
+func ended(m *roster.Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
 	info := proto.Clone(m.Info).(*livekit.ParticipantInfo)
 	info.State, info.DisconnectReason, info.Tracks, info.DataTracks = livekit.ParticipantInfo_DISCONNECTED, why, nil, nil
 	info.Version++
@@ -58,7 +59,7 @@ func ended(m *Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
 }
 
 // quiet reports whether a change can wait: someone without tracks came or went.
-func (r *Room) quiet(c Change) bool {
+func (r *Room) quiet(c roster.Change) bool {
 	if c.Old != nil && publishing(c.Old.Info) || c.New != nil && publishing(c.New.Info) {
 		return false
 	}
@@ -72,7 +73,7 @@ func (r *Room) quiet(c Change) bool {
 func publishing(info *livekit.ParticipantInfo) bool { return len(info.Tracks)+len(info.DataTracks) > 0 }
 
 // spread tells the clients of changes: at once, or with others of their kind.
-func (r *Room) spread(changes []Change) {
+func (r *Room) spread(changes []roster.Change) {
 	now := r.env.Now()
 	var loud []news
 	early := len(r.untold) == 0 && now.Sub(r.quietAt) >= quietInterval

@@ -5,6 +5,7 @@ import (
 
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
+	"maille/relay"
 )
 
 // obey follows an order of another node about a participant of ours, or one that may be.
@@ -24,6 +25,9 @@ func (r *Room) obey(o *linkpb.Order) {
 	case len(o.Mute) > 0:
 		m := new(livekit.MuteTrackRequest)
 		if proto.Unmarshal(o.Mute, m) == nil && r.mute(p, m.Sid, m.Muted) {
+			if pub := p.published[relay.TrackID(m.Sid)]; pub != nil {
+				pub.ordered = true
+			}
 			p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Mute{Mute: m}})
 		}
 	case len(o.Update) > 0:

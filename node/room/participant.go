@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/auth"
+	"maille/node/room/roster"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -46,6 +47,8 @@ type Participant struct {
 	// lostAt is when the socket or the media was last lost, since when it came; which of
 	// the two is in conn and connected.
 	lostAt, since time.Time
+	// offeredAt is when it was last sent an offer.
+	offeredAt time.Time
 	// judged is true once the client was told how everyone is connected.
 	judged bool
 	// failing is true from the moment its transport failed until it resumes.
@@ -57,8 +60,12 @@ type Participant struct {
 	arriving *arrival
 	moving   bool
 	parted   bool
+	// moved is true for a participant that came from another node.
+	moved bool
 	// vouched are the tracks that its newest token names as its own.
 	vouched []string
+	// protocol is what its connections come by; other than UDP only if it asked for that.
+	protocol livekit.CandidateProtocol
 	// cut says how its next resume is to be interrupted, for a client that tests itself.
 	cut cut
 
@@ -73,7 +80,7 @@ type Participant struct {
 	choices       map[string]bool // explicit (un)subscriptions by track sid
 	settings      map[string]*livekit.UpdateTrackSettings
 	subs          map[relay.TrackID]*subscription
-	denied        map[string]bool      // tracks it was told it may not have
+	denied        map[string]bool      // tracks it was told it may not have, and whether it still may not
 	missing       map[string]time.Time // tracks it asked for that nobody publishes, since when
 	speaking      map[string]bool      // speakers it was told of, by sid
 	// refused are the codecs, as lower case mime types, that the client does not take.
@@ -136,8 +143,8 @@ func (p *Participant) Current() *auth.Claims {
 }
 
 // member is the participant as this node tells the others.
-func (p *Participant) member() *Member {
-	m := &Member{
+func (p *Participant) member() *roster.Member {
+	m := &roster.Member{
 		Node: p.room.env.Self(), Info: proto.Clone(p.info).(*livekit.ParticipantInfo), Version: p.version,
 		JoinedNS: p.joinedNS, Hidden: p.hidden(), Permission: p.permission,
 		Tracks: make(map[string]*linkpb.TrackFacts, len(p.published)),

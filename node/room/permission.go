@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/roster"
 	"maille/proto/livekit"
 )
 
@@ -78,13 +79,13 @@ func (r *Room) restrict(p *Participant) {
 	for _, pub := range p.published {
 		for _, id := range pub.ids() {
 			if o, ok := r.origins[id]; ok {
-				o.restricted = restricted(m)
+				o.restricted = m.Restricted()
 				r.origins[id] = o
 			}
 		}
 	}
 	r.mu.Unlock()
-	if !restricted(m) {
+	if !m.Restricted() {
 		return
 	}
 	for sid, pub := range p.published {
@@ -99,34 +100,32 @@ func (r *Room) restrict(p *Participant) {
 	}
 }
 
-func restricted(m *Member) bool { return m.Permission != nil && !m.Permission.AllParticipants }
-
 // entitled reports whether a node may have a track: someone is permitted to it there,
 // or behind it. A node stands before those of its region, as their gateway, and before
 // those that no link reaches from here, on the way around a cut.
-func (r *Room) entitled(node string, m *Member, sid string) bool {
-	if !restricted(m) {
+func (r *Room) entitled(node string, m *roster.Member, sid string) bool {
+	if !m.Restricted() {
 		return true
 	}
 	region := r.env.RegionOf(node)
-	return slices.ContainsFunc(r.roster.Members(), func(viewer *Member) bool {
+	return slices.ContainsFunc(r.roster.Members(), func(viewer *roster.Member) bool {
 		behind := viewer.Node == node || r.env.RegionOf(viewer.Node) == region ||
 			viewer.Node != r.env.Self() && !r.env.Linked(viewer.Node)
-		return behind && viewer.Info.GetPermission().GetCanSubscribe() && permits(m, viewer.Info, sid)
+		return behind && viewer.Info.GetPermission().GetCanSubscribe() && m.Permits(viewer.Info, sid)
 	})
 }
 
 // tellAllowed tells a subscriber when a track that it wants is denied it, and when it
 // is allowed again.
-func (p *Participant) tellAllowed(m *Member, sid string, allowed bool) {
+func (p *Participant) tellAllowed(m *roster.Member, sid string, allowed bool) {
 	if p.denied[sid] == !allowed {
 		return
 	}
-	if allowed {
-		delete(p.denied, sid)
-	} else {
-		p.denied[sid] = true
-	}
+	p.denied[sid] = !allowed
+	p.writeAllowed(m, sid, allowed)
+}
+
+func (p *Participant) writeAllowed(m *roster.Member, sid string, allowed bool) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SubscriptionPermissionUpdate{
 		SubscriptionPermissionUpdate: &livekit.SubscriptionPermissionUpdate{
 			ParticipantSid: m.Info.Sid, TrackSid: sid, Allowed: allowed,

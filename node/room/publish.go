@@ -4,11 +4,27 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"maille/node/guard"
+	"maille/node/room/quality"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
 	"maille/relay/track"
+)
+
+// Limits of what one participant may announce.
+const (
+	// maxPending bounds tracks announced but not yet sent (LiveKit's own limit).
+	maxPending = 20
+	// maxTracks bounds tracks published at once by one participant: camera, screen and
+	// their audio, with room for several screens.
+	maxTracks = 32
+	// maxTrackName bounds names that every client of the room receives.
+	maxTrackName = 256
+	// maxTrackBytes bounds all that is said of a track with AddTrack, layers and codecs
+	// included, many times what honest clients say.
+	maxTrackBytes = 8 << 10
 )
 
 // publication is one track of a local participant.
@@ -21,19 +37,22 @@ type publication struct {
 	want  relay.LayerSet
 	// further are its codecs besides the first.
 	further []*further
-	// meter measures audio for the active speakers, voice ranks it; both are nil for
-	// video, voice also for audio that is always heard.
+	// meter measures audio for the active speakers, voice ranks it, gate passes it; all
+	// are nil for video, voice also for audio that is always heard.
 	meter *audio.Meter
 	voice *audio.Voice
+	gate  *audio.Gate
 	// watched is what the publisher was last told of who watches its video, and repeats
 	// how often more it is told.
 	watched *livekit.SubscribedQualityUpdate
 	repeats int
 	// resumed is true for a track taken over from another node.
 	resumed bool
-	// seen is true once the publisher was told that someone watches.
+	// seen is true once the publisher was told that someone watches, ordered once it was
+	// muted by another than its publisher, who has not said anything since.
 	seen    bool
-	counted counted // by the last judgement of its quality
+	ordered bool
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // qualityRepeats is how often a quality update is sent again, digestInterval apart:
@@ -77,7 +96,7 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 			refuse(livekit.RequestResponse_LIMIT_EXCEEDED, "too many tracks")
 			return
 		}
-		info := newTrackInfo(NewSid(trackPrefix(req.Type, req.Source)), req, publishable(p.join.Client))
+		info := trackinfo.New(NewSid(trackPrefix(req.Type, req.Source)), req, publishable(p.join.Client))
 		pub = &publication{info: info, cid: req.Cid, mime: info.MimeType}
 		p.pending[req.Cid] = pub
 		e := rtc.Expect{
@@ -126,13 +145,13 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO && t.Encodings > 1 {
 		first.VideoLayerMode = livekit.VideoLayer_ONE_SPATIAL_LAYER_PER_STREAM
 	} else if first.MimeType != t.Mime && pub.info.Type == livekit.TrackType_VIDEO {
-		first.VideoLayerMode = layerMode(t.Mime)
+		first.VideoLayerMode = trackinfo.LayerMode(t.Mime)
 	}
 	first.MimeType, first.Mid = t.Mime, t.Mid
 	if t.SdpCid != t.Cid {
 		first.SdpCid = t.SdpCid
 	}
-	settleInfo(pub.info)
+	trackinfo.Settle(pub.info)
 	r.prepare(p, pub)
 	pub.order, p.publications = p.publications, p.publications+1
 	if pub.resumed {
@@ -142,10 +161,12 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	p.info.IsPublisher = true
 	if pub.info.Type == livekit.TrackType_AUDIO {
 		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity, false)
-		t.Track.SetClassifier(audio.NewGate(pub.voice, pub.meter))
+		pub.gate = audio.NewGate(pub.voice, pub.meter)
+		pub.gate.Mute(pub.info.Muted)
+		t.Track.SetClassifier(pub.gate)
 	}
 	r.mu.Lock()
-	r.origins[t.Sid] = origin{t.Track, restricted(p.member())}
+	r.origins[t.Sid] = origin{t.Track, p.member().Restricted()}
 	r.mu.Unlock()
 	r.changed(p)
 	r.log.Info("track published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)
@@ -193,8 +214,12 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 		}
 		return false
 	}
+	pub.ordered = false
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
+		if pub.gate != nil {
+			pub.gate.Mute(muted) // a client may go on sending what is not to be heard
+		}
 		if !muted && pub.watched != nil {
 			p.tellQuality(pub) // a client may have let its encodings rest meanwhile
 		}
@@ -232,7 +257,7 @@ func (pub *publication) watch() *livekit.SubscribedQualityUpdate {
 	out := &livekit.SubscribedQualityUpdate{TrackSid: pub.info.Sid}
 	add := func(info *livekit.SimulcastCodecInfo, want relay.LayerSet) {
 		out.SubscribedCodecs = append(out.SubscribedCodecs, &livekit.SubscribedCodec{
-			Codec: shortCodec(info.MimeType), Qualities: qualities(len(info.Layers), want),
+			Codec: trackinfo.Short(info.MimeType), Qualities: qualities(len(info.Layers), want),
 		})
 	}
 	add(pub.info.Codecs[0], pub.want)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"maille/node/room/roster"
+	"maille/node/room/route"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/audio"
@@ -17,6 +19,10 @@ const (
 	relayLinger = 5 * time.Second
 	// avoidFor is how long a node that refused a track is not asked for it again.
 	avoidFor = 2 * time.Second
+	// handoverFor is how long a track is still taken from where it came from before, once
+	// there is a better way: longer than the first packet takes to come by that. What
+	// comes twice meanwhile stops at the track.
+	handoverFor = time.Second
 )
 
 // Refusals of Serve; the peer tries another way.
@@ -33,6 +39,8 @@ type relayed struct {
 	origin string
 	via    string // node it is taken from; "" while there is no way
 	up     Upstream
+	former Upstream             // nil, or what up replaces, until
+	until  time.Time            // then it is closed
 	avoid  map[string]time.Time // nodes that refused, until when
 	served map[string]bool      // peers that have been served from here
 	idle   time.Time            // since when nothing is attached; zero while something is
@@ -42,9 +50,18 @@ func (rel *relayed) close() {
 	if rel.up != nil {
 		rel.up.Close()
 	}
+	rel.letGo()
 	rel.track.Close()
 	if rel.voice != nil {
 		rel.voice.Leave()
+	}
+}
+
+// letGo closes the former upstream, if any.
+func (rel *relayed) letGo() {
+	if rel.former != nil {
+		rel.former.Close()
+		rel.former = nil
 	}
 }
 
@@ -63,7 +80,7 @@ func (rel *relayed) over() bool {
 
 // hold returns the relayed track (the id of one of the codecs of info) of a far member,
 // taking it in if it is not here yet.
-func (r *Room) hold(m *Member, info *livekit.TrackInfo, id relay.TrackID) *relayed {
+func (r *Room) hold(m *roster.Member, info *livekit.TrackInfo, id relay.TrackID) *relayed {
 	if rel := r.relayed[id]; rel != nil {
 		rel.idle = time.Time{}
 		return rel
@@ -84,17 +101,18 @@ func (r *Room) hold(m *Member, info *livekit.TrackInfo, id relay.TrackID) *relay
 // steer makes the upstream what it should be now.
 func (r *Room) steer(rel *relayed) {
 	now := r.env.Now()
-	if rel.up != nil && rel.over() && rel.via != "" {
+	ended := rel.over()
+	if rel.up != nil && ended && rel.via != "" {
 		if r.env.Linked(rel.via) {
 			rel.avoid[rel.via] = now.Add(avoidFor) // it refused, or the track ended there
 		}
 		rel.via = ""
 	}
-	w := &ways{
-		self: r.env.Self(), region: r.env.Region(), origin: rel.origin, serving: r.serving(),
-		linked: r.env.Linked, avoid: func(node string) bool { return rel.avoid[node].After(now) },
+	w := &route.Ways{
+		Self: r.env.Self(), Region: r.env.Region(), Origin: rel.origin, Serving: r.serving(),
+		Linked: r.env.Linked, Avoid: func(node string) bool { return rel.avoid[node].After(now) },
 	}
-	via := w.upstream()
+	via := w.Upstream()
 	if via == rel.via {
 		return
 	}
@@ -103,9 +121,16 @@ func (r *Room) steer(rel *relayed) {
 	if via != "" {
 		rel.up = r.env.Pull(via, r.name, rel.track)
 	}
-	if rel.up == nil {
+	rel.letGo()
+	switch {
+	case rel.up == nil:
 		rel.via = ""
 		rel.track.SetSource(nil)
+	default:
+		r.watch(rel, rel.up)
+		if !ended {
+			rel.former, rel.until, old = old, now.Add(handoverFor), nil
+		}
 	}
 	if old != nil {
 		old.Close()
@@ -114,11 +139,24 @@ func (r *Room) steer(rel *relayed) {
 	r.log.Debug("track taken from", "track", rel.track.ID(), "origin", rel.origin, "via", rel.via)
 }
 
+// watch looks for another way as soon as an upstream ends by itself: it was refused or
+// revoked, or its link is down.
+func (r *Room) watch(rel *relayed, up Upstream) {
+	go func() { // ends with the upstream, which closes with the room at the latest
+		<-up.Done()
+		r.post(func() {
+			if rel.up == up && r.relayed[rel.track.ID()] == rel {
+				r.steer(rel)
+			}
+		})
+	}()
+}
+
 // revoke ends what may not be served from here any more: whoever was served while the
 // track came from its origin might by now be where it comes from.
 func (r *Room) revoke(rel *relayed) {
 	for peer := range rel.served {
-		if rel.via == "" || !mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+		if rel.via == "" || !route.MayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
 			delete(rel.served, peer)
 			r.env.Revoke(peer, rel.track.ID())
 		}
@@ -131,6 +169,9 @@ func (r *Room) near(node string) bool { return r.env.RegionOf(node) == r.env.Reg
 func (r *Room) steerAll() {
 	now := r.env.Now()
 	for sid, rel := range r.relayed {
+		if rel.former != nil && !now.Before(rel.until) {
+			rel.letGo()
+		}
 		if rel.track.Stats().Sinks == 0 {
 			if rel.idle.IsZero() {
 				rel.idle = now
@@ -183,7 +224,7 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 			return
 		}
 		rel := r.hold(m, info, id)
-		if rel.via != "" && mayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
+		if rel.via != "" && route.MayServe(rel.origin, rel.via, r.near(peer), r.near(rel.via)) {
 			rel.served[peer] = true
 			t = rel.track
 		}
@@ -195,7 +236,7 @@ func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
 }
 
 // find looks a track up in the roster.
-func (r *Room) find(id relay.TrackID) (*Member, *livekit.TrackInfo) {
+func (r *Room) find(id relay.TrackID) (*roster.Member, *livekit.TrackInfo) {
 	for _, m := range r.roster.Members() {
 		for _, info := range m.Info.Tracks {
 			if info.Sid == sidOf(id) && m.Tracks[string(id)] != nil {

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"maille/node/guard"
+	"maille/node/room/roster"
 	"maille/proto/livekit"
 )
 
@@ -152,7 +153,7 @@ const maxSid = 64
 
 // maxWishes bounds the tracks that one client may have wishes about: twice those of the
 // largest meeting.
-const maxWishes = 2 * MaxMembers
+const maxWishes = 2 * roster.MaxMembers
 
 // choose notes explicit subscriptions.
 func (p *Participant) choose(u *livekit.UpdateSubscription) {

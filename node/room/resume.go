@@ -41,6 +41,9 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 		return p
 	}
 	r.welcomeBack(p)
+	if j.SyncState != nil {
+		r.synced(p, j.SyncState)
+	}
 	r.restart(p)
 	p.interrupted(cutAfter)
 	return p
@@ -66,9 +69,9 @@ func (r *Room) restart(p *Participant) {
 // that clients expect (signalling.md 3.7).
 func (r *Room) welcomeBack(p *Participant) {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Reconnect{Reconnect: &livekit.ReconnectResponse{
-		IceServers: r.env.ICEServers(), ServerInfo: r.serverInfo(), ClientConfiguration: clientConfiguration(p.join.Client),
-		LastMessageSeq: p.lastMessageSeq(),
+		IceServers: p.iceServers(), ClientConfiguration: p.configuration(), ServerInfo: r.serverInfo(), LastMessageSeq: p.lastMessageSeq(),
 	}}})
+	p.retellMutes()
 	var missed []news
 	for _, d := range r.departed {
 		missed = append(missed, d.news)
@@ -81,6 +84,7 @@ func (r *Room) welcomeBack(p *Participant) {
 	p.update(append(all, news{info: p.member().Info}))
 	p.write(r.roomUpdate())
 	p.refreshToken()
+	r.retell(p)
 }
 
 // synced takes what a resumed client says of its own state. It may have published a

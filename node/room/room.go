@@ -15,6 +15,10 @@ import (
 
 	"maille/node/auth"
 	"maille/node/guard"
+	"maille/node/room/delivery"
+	"maille/node/room/quality"
+	"maille/node/room/roster"
+	"maille/node/room/speakers"
 	"maille/node/rtc"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -100,21 +104,21 @@ type Room struct {
 	record   *meshpb.Room // as placement last said
 	local    map[string]*Participant
 	peers    map[string]*peer
-	roster   *Roster
+	roster   *roster.Roster
 	relayed  map[relay.TrackID]*relayed
-	speakers *speakers
-	verdicts *verdicts
-	recent   recent
+	speakers *speakers.Union
+	verdicts *quality.Verdicts
+	recent   *delivery.Recent
 	dataSeen bool // a data track was, so that those without pay nothing
 	blobAsks map[uint64]blobAsk
 	lastBlob uint64
 	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
 	voices   *audio.Ranking
 	spoke    bool
-	switched map[string]time.Time // who is to connect over TCP, since when
-	talking  map[string]bool      // identities of the last to speak
-	counts   [2]int               // participants and publishers last told to clients
-	recorded bool                 // what clients were last told of recording
+	switched map[string]switched // who is to connect otherwise than usual
+	talking  map[string]bool     // identities of the last to speak
+	counts   [2]int              // participants and publishers last told to clients
+	recorded bool                // what clients were last told of recording
 	// untold are quiet changes that clients hear of later, since quietAt; departed are
 	// those who left lately. Both are by identity.
 	untold   map[string]news
@@ -146,13 +150,14 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
 		local: make(map[string]*Participant), peers: make(map[string]*peer),
-		roster: NewRoster(), relayed: make(map[relay.TrackID]*relayed), speakers: newSpeakers(), verdicts: newVerdicts(),
+		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: speakers.NewUnion(speakersStale), verdicts: quality.NewVerdicts(),
+		recent: delivery.NewRecent(resumeWindow), // as long as who has no connection is waited for
 		voices: audio.NewRanking(loudest(record.Settings)),
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
 		untold:     make(map[string]news), departed: make(map[string]departure),
-		switched: make(map[string]time.Time),
+		switched: make(map[string]switched),
 		origins:  make(map[relay.TrackID]origin),
 	}
 	r.place(record)
@@ -287,8 +292,8 @@ func (r *Room) NodeGone(node string) {
 		} else {
 			delete(r.peers, node)
 		}
-		r.speakers.forget(node)
-		r.verdicts.forget(node)
+		r.speakers.Forget(node)
+		r.verdicts.Forget(node)
 		r.apply(r.roster.Forget(node))
 	})
 }
@@ -419,7 +424,7 @@ func (r *Room) recordingChanged() {
 }
 
 func (r *Room) recording() bool {
-	return slices.ContainsFunc(r.roster.Members(), func(m *Member) bool {
+	return slices.ContainsFunc(r.roster.Members(), func(m *roster.Member) bool {
 		return m.Info.GetPermission().GetRecorder() || m.Info.Kind == livekit.ParticipantInfo_EGRESS
 	})
 }

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testICE is what the node's operator wants clients to use.
-var testICE = []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}, Username: "u", Credential: "c"}}
+var testICE = []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478", "turns:turn.example.org:443"}, Username: "u", Credential: "c"}}
 
 // alone is a node without links.
 type alone struct {

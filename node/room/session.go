@@ -71,7 +71,8 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
 	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: isGecko(j.Client)}
-	_ = r.call(func() { o.TCPOnly, o.Playout = r.overTCP(p.identity), playout(r.record.GetSettings()) })
+	_ = r.call(func() { p.protocol, o.Playout = r.switchedTo(p.identity), playout(r.record.GetSettings()) })
+	o.TCPOnly = p.protocol == livekit.CandidateProtocol_TCP
 	connect := func(role rtc.Role, target livekit.SignalTarget) (*rtc.Peer, error) {
 		o.Role = role
 		peer, err := r.env.Engine().NewPeer(&transport{p: p, target: target}, o)

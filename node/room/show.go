@@ -5,9 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"maille/node/room/roster"
 	adminpb "maille/proto/admin"
 	"maille/proto/livekit"
+	meshpb "maille/proto/mesh"
 	"maille/relay"
+	"maille/relay/audio"
 	"maille/relay/track"
 )
 
@@ -38,8 +41,11 @@ func (r *Room) Show() *adminpb.NodeRoom {
 	return out
 }
 
+// Heard is how many voices a room's settings let be heard at once, 0 for all.
+func Heard(s *meshpb.RoomSettings) int { return loudest(s) }
+
 // showTrack describes a track that this node holds; nil for one it does not receive.
-func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatus {
+func (r *Room) showTrack(m *roster.Member, info *livekit.TrackInfo) *adminpb.TrackStatus {
 	sid := relay.TrackID(info.Sid)
 	out := &adminpb.TrackStatus{
 		Sid: info.Sid, Identity: m.Info.Identity, Kind: strings.ToLower(info.Type.String()),
@@ -55,7 +61,7 @@ func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatu
 		return nil
 	}
 	s := t.Stats()
-	out.Demand, out.Drops = Layers(t.Demand()), s.Drops
+	out.Demand, out.Drops = Layers(t.Kind(), t.Demand()), s.Drops
 	for i, e := range s.Encodings {
 		if e.Packets == 0 {
 			continue
@@ -67,9 +73,16 @@ func (r *Room) showTrack(m *Member, info *livekit.TrackInfo) *adminpb.TrackStatu
 	return out
 }
 
-// Layers writes a layer set for people: "0,1" for all of layers 0 and 1, "2t1" for
-// layer 2 up to temporal layer 1, "none".
-func Layers(set relay.LayerSet) string {
+// Layers writes a layer set for people. Of video "0,1" is all of layers 0 and 1, "2t1"
+// layer 2 up to temporal layer 1; of audio "loud" is what is among the loudest of the
+// room, "all" the rest too. "none" is nothing of either.
+func Layers(kind relay.Kind, set relay.LayerSet) string {
+	if kind == relay.Audio && set != relay.NoLayers {
+		if set.Has(0, audio.Silent) {
+			return "all"
+		}
+		return "loud"
+	}
 	var out []string
 	for s := range uint8(relay.MaxSpatial) {
 		top := -1

@@ -1,7 +1,6 @@
 package room
 
 import (
-	"maps"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -47,6 +46,8 @@ func (r *Room) simulate(p *Participant, s *livekit.SimulateScenario) {
 				Identity: p.identity, Protocol: proto.Int32(int32(v.SwitchCandidateProtocol)),
 			}}}
 		})
+	case *livekit.SimulateScenario_SubscriberBandwidth:
+		p.sub.Limit(uint64(max(v.SubscriberBandwidth, 0)) / 8)
 	case *livekit.SimulateScenario_Migration:
 		r.migrate(p)
 	case *livekit.SimulateScenario_ServerLeave:
@@ -73,23 +74,4 @@ const (
 func (r *Room) simulateSpeakers(p *Participant, seconds int) {
 	d := time.Duration(min(max(seconds, 0), int(maxSimulated/time.Second))) * time.Second
 	p.loudUntil = r.env.Now().Add(d)
-}
-
-// switchedFor is how long after a simulated switch of protocols a client may join anew
-// to have it.
-const switchedFor = time.Minute
-
-// switchProtocol has a client's next connection to this node be over TCP.
-func (r *Room) switchProtocol(identity string, to livekit.CandidateProtocol) {
-	now := r.env.Now()
-	maps.DeleteFunc(r.switched, func(_ string, at time.Time) bool { return now.Sub(at) > switchedFor })
-	delete(r.switched, identity)
-	if to == livekit.CandidateProtocol_TCP && len(r.switched) < MaxMembers {
-		r.switched[identity] = now
-	}
-}
-
-func (r *Room) overTCP(identity string) bool {
-	at, ok := r.switched[identity]
-	return ok && r.env.Now().Sub(at) <= switchedFor
 }

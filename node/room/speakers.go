@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"maille/node/room/roster"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -20,69 +21,6 @@ const (
 // speakersStale is when what a node said of its speakers counts no more: while one of
 // them speaks it says so every interval.
 const speakersStale = 5 * speakerInterval
-
-// speakers merges what each node says of its own participants, so that every node
-// gives its clients the same answer. Owned by the room's loop.
-type speakers struct {
-	nodes map[string]spoken
-	said  map[string]*livekit.SpeakerInfo // last told to clients
-}
-
-// spoken is what one node said.
-type spoken struct {
-	levels map[string]*livekit.SpeakerInfo // by participant sid
-	at     time.Time
-}
-
-func newSpeakers() *speakers {
-	return &speakers{nodes: make(map[string]spoken), said: make(map[string]*livekit.SpeakerInfo)}
-}
-
-// heard replaces what a node said.
-func (s *speakers) heard(node string, l *linkpb.Levels, at time.Time) {
-	now := make(map[string]*livekit.SpeakerInfo, len(l.Levels))
-	for _, v := range l.Levels {
-		if v.Active {
-			now[v.ParticipantSid] = &livekit.SpeakerInfo{Sid: v.ParticipantSid, Level: v.Level, Active: true}
-		}
-	}
-	s.nodes[node] = spoken{levels: now, at: at}
-}
-
-func (s *speakers) forget(node string) { delete(s.nodes, node) }
-
-// changes returns the delta since the last call, loudest first; a participant that
-// stopped is listed once with level 0.
-func (s *speakers) changes(at time.Time) []*livekit.SpeakerInfo {
-	now := make(map[string]*livekit.SpeakerInfo)
-	for _, said := range s.nodes {
-		if at.Sub(said.at) < speakersStale {
-			maps.Copy(now, said.levels)
-		}
-	}
-	var out []*livekit.SpeakerInfo
-	for sid, info := range now {
-		if old := s.said[sid]; old == nil || old.Level != info.Level {
-			out = append(out, info)
-		}
-	}
-	for sid := range s.said {
-		if now[sid] == nil {
-			out = append(out, &livekit.SpeakerInfo{Sid: sid})
-		}
-	}
-	s.said = now
-	slices.SortFunc(out, func(a, b *livekit.SpeakerInfo) int {
-		switch {
-		case a.Level != b.Level:
-			return int((b.Level - a.Level) * 1000)
-		case a.Sid < b.Sid:
-			return -1
-		}
-		return 1
-	})
-	return out
-}
 
 // listen evaluates the local microphones and tells peers and clients what changed.
 func (r *Room) listen() {
@@ -117,10 +55,10 @@ func (r *Room) listen() {
 // tellNewcomers tells of those who spoke already when a client began to hear them: their
 // level may not change for long.
 func (r *Room) tellNewcomers() {
-	if len(r.speakers.said) == 0 {
+	if len(r.speakers.Said()) == 0 {
 		return
 	}
-	now := slices.Collect(maps.Values(r.speakers.said))
+	now := slices.Collect(maps.Values(r.speakers.Said()))
 	owners := r.owners(now)
 	for _, p := range r.local {
 		late := slices.DeleteFunc(slices.Clone(now), func(s *livekit.SpeakerInfo) bool { return p.speaking[s.Sid] })
@@ -129,8 +67,8 @@ func (r *Room) tellNewcomers() {
 }
 
 // owners finds who the speakers are, by participant sid.
-func (r *Room) owners(speakers []*livekit.SpeakerInfo) map[string]*Member {
-	owners := make(map[string]*Member, len(speakers))
+func (r *Room) owners(list []*livekit.SpeakerInfo) map[string]*roster.Member {
+	owners := make(map[string]*roster.Member, len(list))
 	for _, m := range r.roster.Members() {
 		owners[m.Info.Sid] = m
 	}
@@ -141,14 +79,14 @@ func (r *Room) owners(speakers []*livekit.SpeakerInfo) map[string]*Member {
 // answer is the same on every node but for the time a message takes between them.
 func (r *Room) heard(node string, l *linkpb.Levels) {
 	now := r.env.Now()
-	r.speakers.heard(node, l, now)
-	delta := r.speakers.changes(now)
+	r.speakers.Heard(node, l, now)
+	delta := r.speakers.Changes(now)
 	if len(delta) == 0 {
 		return
 	}
 	owners := r.owners(delta)
 	talking := make(map[string]bool)
-	for sid := range r.speakers.said {
+	for sid := range r.speakers.Said() {
 		if m := owners[sid]; m != nil {
 			talking[m.Info.Identity] = true
 		}
@@ -161,7 +99,7 @@ func (r *Room) heard(node string, l *linkpb.Levels) {
 
 // tellSpeakers tells a client of those speakers that it can hear, and of itself. Who
 // stops is told to all who were told that it spoke.
-func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[string]*Member) {
+func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[string]*roster.Member) {
 	var out []*livekit.SpeakerInfo
 	for _, s := range delta {
 		switch {
@@ -173,15 +111,19 @@ func (p *Participant) tellSpeakers(delta []*livekit.SpeakerInfo, owners map[stri
 			out = append(out, s)
 		}
 	}
-	if len(out) > 0 {
+	p.writeSpeakers(out)
+}
+
+func (p *Participant) writeSpeakers(list []*livekit.SpeakerInfo) {
+	if len(list) > 0 {
 		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_SpeakersChanged{
-			SpeakersChanged: &livekit.SpeakersChanged{Speakers: out},
+			SpeakersChanged: &livekit.SpeakersChanged{Speakers: list},
 		}})
 	}
 }
 
 // hears reports whether the client subscribes to sound of m, or is m.
-func (p *Participant) hears(m *Member) bool {
+func (p *Participant) hears(m *roster.Member) bool {
 	if m == nil {
 		return false
 	}

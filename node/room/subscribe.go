@@ -1,9 +1,11 @@
 package room
 
 import (
-	"slices"
 	"strings"
 
+	"maille/node/room/quality"
+	"maille/node/room/roster"
+	"maille/node/room/trackinfo"
 	"maille/node/rtc"
 	"maille/proto/livekit"
 	"maille/relay"
@@ -20,7 +22,7 @@ type subscription struct {
 	sub   *rtc.Subscriber
 	// held is true while it is held back for lack of bandwidth.
 	held    bool
-	counted counted // by the last judgement of its quality
+	counted quality.Counted // by the last judgement of its quality
 }
 
 // moved reports whether the track is another one than what is subscribed: its publisher
@@ -45,7 +47,7 @@ func (r *Room) reconcile(p *Participant) {
 			if m.Tracks[info.Sid] == nil || !p.wants(info) {
 				continue
 			}
-			allowed := permits(m, p.info, info.Sid)
+			allowed := m.Permits(p.info, info.Sid)
 			p.tellAllowed(m, info.Sid, allowed)
 			if !allowed {
 				continue
@@ -80,23 +82,7 @@ func (p *Participant) wants(info *livekit.TrackInfo) bool {
 	return p.autoSubscribe
 }
 
-// permits applies the publisher's SubscriptionPermission.
-func permits(m *Member, viewer *livekit.ParticipantInfo, sid string) bool {
-	if m.Permission == nil || m.Permission.AllParticipants {
-		return true
-	}
-	for _, t := range m.Permission.TrackPermissions {
-		if t.ParticipantIdentity != viewer.Identity && (t.ParticipantIdentity != "" || t.ParticipantSid != viewer.Sid) {
-			continue
-		}
-		if t.AllTracks || slices.Contains(t.TrackSids, sid) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
+func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackInfo) {
 	sid := relay.TrackID(info.Sid)
 	s := &subscription{publisher: m.Info.Identity, node: m.Node, info: info}
 	t, codec := r.decodable(p, m, info)
@@ -111,7 +97,7 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	p.subs[sid] = s
 	settings := p.settings[info.Sid]
 	down := rtc.Down{
-		Sid: sid, Stream: m.Info.Sid + "|" + info.Sid, Kind: t.Kind(), Mime: t.Mime(),
+		Sid: sid, Stream: r.streamID(p, m, info), Kind: t.Kind(), Mime: t.Mime(),
 		Refused: func() { r.post(func() { r.refused(p, sid, s) }) },
 		Paused:  settings.GetDisabled(),
 		Class:   r.classOf(m.Info.Identity, info), Keep: !p.mayHold(),
@@ -129,15 +115,28 @@ func (r *Room) subscribe(p *Participant, m *Member, info *livekit.TrackInfo) {
 	})
 }
 
+// syncProtocol is the first signal protocol whose clients find a track by more than its
+// stream (signalling.md 4.9).
+const syncProtocol = 10
+
+// streamID names the stream that a track belongs to: one of its own, or with the room's
+// sync_streams that of its publisher's camera or screen, which browsers keep in step.
+func (r *Room) streamID(p *Participant, m *roster.Member, info *livekit.TrackInfo) string {
+	if r.record.GetSettings().GetSyncStreams() && p.join.Client.GetProtocol() >= syncProtocol && info.Stream != "" {
+		return m.Info.Sid + "|" + info.Stream
+	}
+	return m.Info.Sid + "|" + info.Sid
+}
+
 // follow notes what is newly said of a subscribed track: the layers of a further codec
 // are told once its publisher sends it, and all may have to take it then.
-func (r *Room) follow(p *Participant, s *subscription, m *Member, info *livekit.TrackInfo) {
+func (r *Room) follow(p *Participant, s *subscription, m *roster.Member, info *livekit.TrackInfo) {
 	s.info = info
 	if s.codec == nil {
 		return
 	}
 	old := len(s.codec.Layers)
-	if c := codecOf(info, s.codec.MimeType); c != nil {
+	if c := trackinfo.CodecOf(info, s.codec.MimeType); c != nil {
 		s.codec = c
 	}
 	_, c := p.codecFor(m, info)
@@ -170,6 +169,9 @@ func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, su
 	}
 	sub.Rank(r.classOf(s.publisher, s.info))
 	p.applySettings(string(sid))
+	if info := p.streamState(sid, s); p.moved && info != nil && s.info.Type == livekit.TrackType_VIDEO {
+		p.tellStreams([]*livekit.StreamStateInfo{info}) // its former node may have held it back
+	}
 }
 
 func (r *Room) unsubscribe(p *Participant, sid relay.TrackID) {

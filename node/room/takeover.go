@@ -142,7 +142,7 @@ func (r *Room) moveIn(p *Participant, c signal.Conn) bool {
 	p.joinedNS = max(p.joinedNS, was.joined+1)
 	p.arriving = &arrival{past: was, until: r.env.Now().Add(arriveWithin)}
 	p.info.State = livekit.ParticipantInfo_JOINED
-	p.conn = c
+	p.conn, p.moved = c, true
 	r.local[p.identity] = p
 	r.emptySince, r.visited = time.Time{}, true
 	r.welcomeBack(p)
@@ -259,6 +259,7 @@ func (r *Room) arrive(p *Participant) {
 	}
 	p.arriving = nil
 	r.announce([]*Participant{p})
+	r.retellSpeakers(p) // what its former node told it, nobody here knows
 	r.log.Info("participant arrived", "identity", p.identity, "sid", p.info.Sid, "tracks", len(p.published))
 }
 
@@ -291,18 +292,6 @@ func (r *Room) migrate(p *Participant) {
 	}
 	p.moving = true
 	r.dismiss(p, livekit.DisconnectReason_MIGRATION)
-}
-
-// Migrate sends every participant of this node elsewhere. They stay in the meeting by
-// this node until they are there.
-func (r *Room) Migrate() {
-	_ = r.call(func() {
-		for _, p := range r.local {
-			if !p.moving {
-				r.migrate(p)
-			}
-		}
-	})
 }
 
 // release lets a participant go that has moved to another node. Nobody is told: to the

@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"maille/node/guard"
+	"maille/node/room/roster"
 	"maille/proto/livekit"
 	"maille/relay"
 )
@@ -21,7 +22,7 @@ const maxUpdateBytes = 128 << 10
 
 // apply makes changed members true here: clients hear of them, subscriptions follow,
 // and a participant whose identity joined elsewhere later is let go.
-func (r *Room) apply(changes []Change) {
+func (r *Room) apply(changes []roster.Change) {
 	if len(changes) == 0 {
 		return
 	}
@@ -39,13 +40,13 @@ func (r *Room) apply(changes []Change) {
 
 // settle handles one identity that moved: the earlier join ends, the session that goes
 // on elsewhere is let go.
-func (r *Room) settle(c Change) {
+func (r *Room) settle(c roster.Change) {
 	if c.New == nil || c.New.Node == r.env.Self() {
 		return
 	}
 	p := r.local[c.New.Info.Identity]
 	switch {
-	case p == nil, c.New.before(p.member()): // the node it comes from still speaks for it
+	case p == nil, c.New.LosesTo(p.member()): // the node it comes from still speaks for it
 	case c.New.Info.Sid == p.info.Sid:
 		r.release(p)
 	default:
@@ -71,6 +72,7 @@ func (r *Room) sweep() {
 			// Its publisher moved: the same track goes on from there.
 			rel.origin = origin
 			r.steer(rel)
+			rel.letGo() // it counts anew there
 		}
 	}
 }

@@ -2,7 +2,9 @@ package rtc
 
 import (
 	"errors"
+	"fmt"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 	"maille/relay/allocate"
 	"maille/relay/track"
@@ -176,9 +178,9 @@ var (
 	// ErrClosed: the peer or engine is closed.
 	ErrClosed = errors.New("rtc: closed")
 	// ErrLimit: the client sent more than a documented bound.
-	ErrLimit = errors.New("rtc: over limit")
+	ErrLimit = sdp.ErrLimit
 	// ErrRefused: the SDP or candidate is well-formed but not acceptable.
-	ErrRefused = errors.New("rtc: refused")
+	ErrRefused = sdp.ErrRefused
 	// ErrRole: the call belongs to the other role.
 	ErrRole = errors.New("rtc: wrong role")
 	// ErrCodec: the client cannot decode the track's codec.
@@ -188,3 +190,11 @@ var (
 	// ErrLost: ICE or DTLS failed.
 	ErrLost = errors.New("rtc: transport lost")
 )
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+}
+
+func limit(what string, got, most int) error {
+	return fmt.Errorf("%w: %s: %d of at most %d", ErrLimit, what, got, most)
+}

@@ -3,6 +3,7 @@ package rtc
 import (
 	"time"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -36,7 +37,7 @@ func (a *asking) init() {
 }
 
 // exchanged notes what the client offered, once it is answered.
-func (p *Peer) exchanged(in *checked) {
+func (p *Peer) exchanged(in *sdp.Checked) {
 	clear(p.down.ask.leaving)
 	used := make(map[string]bool)
 	p.mu.Lock()
@@ -47,14 +48,14 @@ func (p *Peer) exchanged(in *checked) {
 		}
 	}
 	a := &p.down.ask
-	a.sections, a.free, a.total, a.offered = [2]int{}, [2]int{}, len(in.sections), true
-	for _, s := range in.sections {
-		if !s.takes {
+	a.sections, a.free, a.total, a.offered = [2]int{}, [2]int{}, len(in.Sections), true
+	for _, s := range in.Sections {
+		if !s.Takes {
 			continue
 		}
-		a.sections[relayKind(s.kind)]++
-		if !used[s.mid] {
-			a.free[relayKind(s.kind)]++
+		a.sections[relayKind(s.Kind)]++
+		if !used[s.Mid] {
+			a.free[relayKind(s.Kind)]++
 		}
 	}
 	if len(a.homeless) > 0 || len(a.leavers) > 0 {
@@ -78,7 +79,7 @@ func (a *asking) want() (more [2]int, ok bool) {
 		}
 	}
 	ok = len(a.leavers) > 0
-	room := maxSections - a.total
+	room := sdp.MaxSections - a.total
 	for kind := range need {
 		more[kind] = min(max(0, need[kind]-a.free[kind]), room)
 		room -= more[kind]

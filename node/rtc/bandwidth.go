@@ -32,8 +32,10 @@ type pathToClient struct {
 	skips  int           // how often it may still be moved by reports, see skip
 	bytes  atomic.Uint64 // sent with such a number, and all of video
 	sender atomic.Pointer[bwe.Sender]
-	short  atomic.Bool // somebody gets less than was asked for
-	dirty  atomic.Bool // something changed since bandwidth was divided
+	pacer  pacer
+	short  atomic.Bool   // somebody gets less than was asked for
+	dirty  atomic.Bool   // something changed since bandwidth was divided
+	limit  atomic.Uint64 // see Peer.Limit
 
 	subscribed atomic.Uint64
 	replays    replays
@@ -126,7 +128,8 @@ func (p *Peer) arrived(report []byte) {
 	if err := sender.Feedback(now, report); err != nil {
 		p.log.Debug("feedback", "err", err)
 	}
-	budget := sender.Budget(now)
+	budget := c.allowed(sender, now)
+	c.pacer.set(sender.Pace())
 	due := budget < c.spent || c.missing > 0 && budget > 1.05*c.budget
 	c.mu.Unlock()
 	if due {
@@ -158,8 +161,9 @@ func (p *Peer) divide(now int64) {
 	}
 	c.mu.Lock()
 	sender.Tick(now, c.bytes.Load())
+	c.pacer.set(sender.Pace())
 	c.measure(now)
-	due := c.dirty.Swap(false) || c.missing > 0 || sender.Budget(now) < c.budget || now-c.at > divideEvery
+	due := c.dirty.Swap(false) || c.missing > 0 || c.allowed(sender, now) < c.budget || now-c.at > divideEvery
 	c.mu.Unlock()
 	if due {
 		p.allocate(now)
@@ -177,7 +181,7 @@ func (p *Peer) allocate(now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gather(p)
-	c.budget, c.at = sender.Budget(now), now
+	c.budget, c.at = c.allowed(sender, now), now
 	abrupt := sender.Queue() > urgentQueue
 	c.tracks, c.out = c.tracks[:0], c.out[:0]
 	wanting := c.subs[:0]

@@ -1,13 +1,12 @@
 package rtc
 
 import (
-	"encoding/json"
 	"errors"
 	"net"
-	"strconv"
 	"strings"
 
 	"maille/node/guard"
+	"maille/node/rtc/sdp"
 )
 
 const (
@@ -41,29 +40,7 @@ func (p *Peer) AddCandidate(initJSON string) (err error) {
 	if n > maxCandidates {
 		return limit("candidates", n, maxCandidates)
 	}
-	return checkCandidate(initJSON)
-}
-
-func checkCandidate(initJSON string) error {
-	var init struct {
-		Candidate string `json:"candidate"`
-	}
-	if err := json.Unmarshal([]byte(initJSON), &init); err != nil {
-		return refuse("candidate: %v", err)
-	}
-	text := strings.TrimPrefix(init.Candidate, "candidate:")
-	if text == "" {
-		return nil
-	}
-	// foundation component transport priority address port "typ" type (RFC 8839 5.1)
-	f := strings.Fields(text)
-	if len(f) < 8 || f[6] != "typ" {
-		return refuse("candidate with %d fields", len(f))
-	}
-	if _, err := strconv.ParseUint(f[5], 10, 16); err != nil {
-		return refuse("candidate port %q", f[5])
-	}
-	return nil
+	return sdp.CheckCandidate(initJSON)
 }
 
 // candidateLines completes the candidates of the node's own SDP.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -53,6 +54,14 @@ var codecs = []format{
 	{relay.Audio, webrtc.MimeTypeOpus, ptOpus, 0, 48000, 2, "minptime=10;useinbandfec=1", true, true, true},
 	{relay.Audio, mimeRED, ptRED, 0, 48000, 2, "111/111", false, true, true},
 }
+
+// takes is the table as package sdp needs it.
+var takes = func() (out []sdp.Format) {
+	for _, c := range codecs {
+		out = append(out, sdp.Format{Mime: c.mime, Fmtp: c.fmtp})
+	}
+	return out
+}()
 
 // in says whether the format is negotiated in a role.
 func (c format) in(r Role) bool {
@@ -123,6 +132,9 @@ func feedback(k relay.Kind, r Role) []webrtc.RTCPFeedback {
 	if k == relay.Video {
 		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
 			webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"})
+	}
+	if k == relay.Video && r.sends() {
+		fb = append(fb, webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBGoogREMB}) // of who has no transport-cc
 	}
 	return fb
 }

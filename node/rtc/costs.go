@@ -47,6 +47,7 @@ func costs(seen track.Rates, svc bool, absent [relay.MaxSpatial]bool) (out alloc
 			if svc {
 				out[s][t] += below[t]
 			}
+			out[s][t] = max(out[s][t], below[t]) // or it was seen for too short
 		}
 	}
 	return out

@@ -189,8 +189,9 @@ func TestFloodIsHeldToTheRate(t *testing.T) {
 			}
 		}
 		tick(3 * time.Second)
-		if n := count("_lossy"); n < 500 || n > 1000 {
-			t.Errorf("%d lossy messages of a second's 10,000 passed, want the rate and its burst", n)
+		// What SCTP itself costs is bounded too, which draws the flood out.
+		if n := count("_lossy"); n < 500 || n > 1500 {
+			t.Errorf("%d lossy messages of a second's 10,000 passed in 4 s, want the rate and its burst", n)
 		}
 		if n := count("_reliable"); n < 1000 || n > 1600 {
 			t.Errorf("%d reliable messages passed in 4 s, want the rate and its burst", n)
@@ -207,7 +208,7 @@ func TestFloodIsHeldToTheRate(t *testing.T) {
 			}
 		}
 		u.mu.Unlock()
-		if s := u.peer.DataStats(); s.Slowed < 2000 || s.Refused < 9000 {
+		if s := u.peer.DataStats(); s.Slowed < 2000 || s.Refused < 5000 {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -54,6 +54,7 @@ func (p *Peer) clientChannel(dc *webrtc.DataChannel) {
 		p.shut(limit("data channels", n, maxClientChannels))
 		return
 	}
+	dc.OnMessage(func(m webrtc.DataChannelMessage) { p.tap.read(len(m.Data)) })
 	for ch := range numChannels {
 		if dc.Label() != ch.String() {
 			continue
@@ -69,6 +70,7 @@ func (p *Peer) clientChannel(dc *webrtc.DataChannel) {
 // wait: the transport's window closes, and the client's own queue grows.
 func (p *Peer) listen(ch Channel, dc *webrtc.DataChannel) {
 	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		p.tap.read(len(m.Data))
 		if !p.within(ch, len(m.Data)) {
 			return
 		}

@@ -3,11 +3,14 @@
 // them. What a client publishes becomes a relay track whose Source is the peer;
 // what a client watches is a Subscriber, a Sink of that track, which chooses a
 // layer, renumbers and encrypts. Signalling text (SDP, candidates) goes in and out
-// as strings, bounded and checked before pion sees it.
+// as strings, bounded and checked before pion sees it (rtc/sdp).
 //
 // The protocol has two forms. In one, a client has two Peers: an Uplink, which the
 // client offers, and a Downlink, which the node offers. In the other it has a Duplex,
 // which the client offers: what it is to receive waits for a section of the client's
 // (duplex.go), and the client is asked for its next offer when there is something to
 // tell (asking.go).
+//
+// What needs no peer connection is in folders below: descriptions as text (sdp) and
+// packets that did not come (missing).
 package rtc

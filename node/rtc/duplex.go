@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -52,10 +53,10 @@ func (p *Peer) evict(s *Subscriber) *webrtc.RTPTransceiver {
 
 // place gives the subscriptions without section those that the offer has free. The
 // caller holds nego; pion has the offer.
-func (p *Peer) place(in *checked) {
-	byMid := make(map[string]section, len(in.sections))
-	for _, s := range in.sections {
-		byMid[s.mid] = s
+func (p *Peer) place(in *sdp.Checked) {
+	byMid := make(map[string]sdp.Section, len(in.Sections))
+	for _, s := range in.Sections {
+		byMid[s.Mid] = s
 	}
 	p.reclaim(byMid)
 	if p.down.former.tracks != nil {
@@ -66,7 +67,7 @@ func (p *Peer) place(in *checked) {
 	var refused [2]bool
 	for _, t := range p.pc.GetTransceivers() {
 		kind := kindOf(t)
-		if t.Sender() != nil || !byMid[t.Mid()].takes || p.down.ask.leaving[t.Mid()] || refused[kind] {
+		if t.Sender() != nil || !byMid[t.Mid()].Takes || p.down.ask.leaving[t.Mid()] || refused[kind] {
 			continue
 		}
 		if free[kind] == 0 && len(sendable(offeredCodecs(t), "")) == 0 {
@@ -88,11 +89,11 @@ func (p *Peer) place(in *checked) {
 
 // reclaim makes subscribers homeless whose section the client takes no media in any
 // more.
-func (p *Peer) reclaim(byMid map[string]section) {
+func (p *Peer) reclaim(byMid map[string]sdp.Section) {
 	p.mu.Lock()
 	var lost []*Subscriber
 	for _, s := range p.down.subs {
-		if s.transceiver != nil && !byMid[s.transceiver.Mid()].takes {
+		if s.transceiver != nil && !byMid[s.transceiver.Mid()].Takes {
 			lost = append(lost, s)
 		}
 	}
@@ -104,7 +105,7 @@ func (p *Peer) reclaim(byMid map[string]section) {
 }
 
 // house gives a subscriber the first free section of its kind.
-func (p *Peer) house(s *Subscriber, byMid map[string]section) bool {
+func (p *Peer) house(s *Subscriber, byMid map[string]sdp.Section) bool {
 	sender, err := p.pc.AddTrack(local{s})
 	if err != nil {
 		p.log.Warn("subscription without section", "track", s.down.Sid, "err", err)
@@ -127,9 +128,9 @@ func (p *Peer) house(s *Subscriber, byMid map[string]section) bool {
 
 // preferSent answers a section with the codec that the node sends in it, and what it
 // receives there if the client sends in it too.
-func (p *Peer) preferSent(t *webrtc.RTPTransceiver, s section, mime string) {
+func (p *Peer) preferSent(t *webrtc.RTPTransceiver, s sdp.Section, mime string) {
 	var codecs []webrtc.RTPCodecParameters
-	if s.sends {
+	if s.Sends {
 		codecs = offeredCodecs(t) // chosen by chooseCodecs
 	}
 	_ = t.SetCodecPreferences(nil)
@@ -179,29 +180,4 @@ func kindOf(t *webrtc.RTPTransceiver) relay.Kind {
 		return relay.Audio
 	}
 	return relay.Video
-}
-
-// quiet marks the sections of an answer inactive that nothing is sent in: a client takes
-// one that says otherwise for a track of nobody.
-func quiet(answer string) string {
-	var out, part strings.Builder
-	msid := false
-	flush := func() {
-		text := part.String()
-		part.Reset()
-		if !msid {
-			text = strings.Replace(text, "\r\na=sendonly\r\n", "\r\na=inactive\r\n", 1)
-		}
-		out.WriteString(text)
-		msid = false
-	}
-	for line := range strings.Lines(answer) {
-		if strings.HasPrefix(line, "m=") {
-			flush()
-		}
-		msid = msid || strings.HasPrefix(line, "a=msid:")
-		part.WriteString(line)
-	}
-	flush()
-	return out.String()
 }

@@ -10,9 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pion/sdp/v3"
+	pion "github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 	"maille/relay/track"
 )
@@ -98,7 +99,7 @@ func (d *duplexPair) subscribe(sid relay.TrackID, kind relay.Kind, mime string) 
 // carried reads from the newest answer which track is sent in which section.
 func (d *duplexPair) carried() map[string]string {
 	d.w.t.Helper()
-	var s sdp.SessionDescription
+	var s pion.SessionDescription
 	d.w.check(s.UnmarshalString(d.text))
 	out := make(map[string]string)
 	for _, m := range s.MediaDescriptions {
@@ -345,7 +346,7 @@ func TestDuplexSharedPayloadTypes(t *testing.T) {
 		w.check(d.peer.Expect(Expect{Sid: "TR_L", Cid: "late", Kind: relay.Audio, Mime: webrtc.MimeTypeOpus}))
 		d.audio("late") // offered with the parameters of the answer before
 		d.negotiate()
-		var s sdp.SessionDescription
+		var s pion.SessionDescription
 		w.check(s.UnmarshalString(d.text))
 		known := make(map[string]string)
 		for _, m := range s.MediaDescriptions {
@@ -366,24 +367,6 @@ func TestDuplexSharedPayloadTypes(t *testing.T) {
 	})
 }
 
-func TestBundledTerms(t *testing.T) {
-	answer := strings.Join([]string{
-		"m=audio", "a=mid:0", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1",
-		"m=video", "a=mid:1", "a=rtpmap:96 VP8/90000", "a=fmtp:97 apt=96",
-		"m=audio", "a=mid:2", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;usedtx=1",
-		"m=video", "a=mid:3", "a=rtpmap:98 VP9/90000", "a=fmtp:98 profile-id=0",
-		"m=video", "a=mid:4", "a=rtpmap:98 VP9/90000", "a=fmtp:98 profile-id=0;x-google-start-bitrate=900", "",
-	}, "\r\n")
-	want := strings.NewReplacer(
-		"minptime=10;useinbandfec=1;stereo=1;usedtx=1", "minptime=10;useinbandfec=1;usedtx=1",
-		"minptime=10;useinbandfec=1", "minptime=10;useinbandfec=1;usedtx=1",
-		"a=fmtp:98 profile-id=0\r\n", "a=fmtp:98 profile-id=0;x-google-start-bitrate=900\r\n",
-	).Replace(answer)
-	if got := bundledTerms(answer, termsDTX, map[string]bool{"2": true, "4": true}); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
-	}
-}
-
 // A client offers no more sections than it was asked for, besides a few of its own.
 func TestDuplexOfferIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -398,31 +381,13 @@ func TestDuplexOfferIsBounded(t *testing.T) {
 			d.subscribe(relay.TrackID(fmt.Sprint("TR_V", i)), relay.Video, webrtc.MimeTypeVP8)
 		}
 		d.settle("more than a first offer may have", people)
-		d.sections(maxOfferSections, 0)
+		d.sections(sdp.MaxOfferSections, 0)
 		offer, err := d.pc.CreateOffer(nil)
 		w.check(err)
 		if _, err := d.peer.SetOffer(offer.SDP, 99); !errors.Is(err, ErrLimit) {
 			t.Errorf("unasked sections: %v, want %v", err, ErrLimit)
 		}
 	})
-}
-
-// Firefox gives only the first section of a kind a port until they are bundled
-// (RFC 9143 section 6).
-func TestBundledSectionsHaveNoPort(t *testing.T) {
-	text := sdpOf(videoSection("0")...) + strings.Join([]string{
-		"m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=bundle-only", "a=recvonly",
-		"m=video 0 UDP/TLS/RTP/SAVPF 96", "a=mid:2", "a=recvonly", "",
-	}, "\r\n")
-	in, err := checkSDP(text, offerBounds)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []bool{false, true, false} {
-		if got := in.sections[i].takes && !in.sections[i].sends; got != want {
-			t.Errorf("section %d is to be received: %v, want %v", i, got, want)
-		}
-	}
 }
 
 // An offer that crosses the request finds the section of a track that ended still taken.

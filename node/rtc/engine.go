@@ -75,7 +75,7 @@ type Engine struct {
 	cert    webrtc.Certificate
 	terms   map[apiKind]apiTerms
 	udp     *mux
-	tcp     ice.TCPMux
+	tcp     *ice.TCPMuxDefault
 	byID    sync.Map // pion's name of a connection to its *Peer
 
 	mu     sync.Mutex // guards all below
@@ -111,14 +111,12 @@ func NewEngine(cfg Config) (*Engine, error) {
 	e.udp = newMux(s, e.hosts, n, e.refused)
 	settings := webrtc.SettingEngine{LoggerFactory: bridge{e.log, e.refused}}
 	settings.SetNet(n)
-	settings.SetICEUDPMux(e.udp)
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if cfg.TCP != nil {
 		e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: guard.Listen(cfg.TCP, maxTCP, maxTCPPerIP, e.refused), Logger: scoped{log: e.log}, ReadBufferSize: 64,
 			WriteBufferSize: tcpBacklog, FirstStunBindTimeout: tcpFirstWithin, AliveDurationForConnFromStun: tcpFirstWithin,
 		})
-		settings.SetICETCPMux(e.tcp)
 		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 	}
 	settings.SetNetworkTypes(types)
@@ -157,6 +155,12 @@ type apiTerms struct {
 func (e *Engine) connection(p *Peer) (*webrtc.PeerConnection, error) {
 	t := e.terms[apiKind{p.role, p.role.sends() && p.playout != Playout{}}]
 	t.settings.BufferFactory = p.inbox
+	t.settings.SetICEUDPMux(tappedUDP{e.udp, p.tap})
+	if e.tcp != nil {
+		t.settings.SetICETCPMux(tappedTCP{e.tcp, p.tap})
+	}
+	t.settings.SetDTLSServerHelloMessageHook(p.tap.serverHello)
+	t.settings.SetDTLSKeyLogWriter(p.tap)
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(t.media), webrtc.WithInterceptorRegistry(t.interceptors), webrtc.WithSettingEngine(t.settings))
 	return api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{e.cert}})
 }

@@ -17,7 +17,11 @@ const (
 	formatCC   = 15
 	formatPLI  = 1
 	formatFIR  = 4
+	formatAFB  = 15 // application layer feedback, of which REMB is the one known here
 )
+
+// nameREMB is how a REMB message begins (draft-alvestrand-rmcat-remb-03 section 2.2).
+const nameREMB = 'R'<<24 | 'E'<<16 | 'M'<<8 | 'B'
 
 // maxNackedAtOnce bounds the packets looked up for one RTCP datagram.
 const maxNackedAtOnce = 256
@@ -39,12 +43,13 @@ type asked struct {
 	report   *Heard
 	lsr      uint32 // middle 32 bits of the sender report it answers
 	delay    uint32 // since then at the client, in 1/65536 s
+	remb     uint64 // what the client thinks its path carries, in bits per second, 0 if it did not say
 }
 
 // read parses a compound RTCP datagram for ssrc. It reuses the space of nacks and
 // stops at the first thing that is not RTCP.
 func (a *asked) read(b []byte, ssrc uint32) {
-	a.nacks, a.keyframe, a.report = a.nacks[:0], false, nil
+	a.nacks, a.keyframe, a.report, a.remb = a.nacks[:0], false, nil, 0
 	for len(b) >= 8 && b[0]>>6 == 2 {
 		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
 		if size < 8 || size > len(b) {
@@ -71,10 +76,22 @@ func (a *asked) read(b []byte, ssrc uint32) {
 				for f := p[12:]; len(f) >= 8; f = f[8:] {
 					a.keyframe = a.keyframe || binary.BigEndian.Uint32(f) == ssrc
 				}
+			case count == formatAFB && size >= 20 && binary.BigEndian.Uint32(p[12:]) == nameREMB:
+				v := binary.BigEndian.Uint32(p[16:])
+				a.remb = rembRate(v>>18&0x3f, v&0x3ffff)
 			}
 		}
 		b = b[size:]
 	}
+}
+
+// rembRate is mantissa times two to the exponent, at most maxREMB.
+func rembRate(exponent, mantissa uint32) uint64 {
+	const maxREMB = 1 << 40
+	if mantissa == 0 {
+		return 1 // nothing at all, but said
+	}
+	return min(uint64(mantissa)<<min(exponent, 40), maxREMB)
 }
 
 func (a *asked) reports(b []byte, count int, ssrc uint32) {
@@ -119,6 +136,9 @@ func (s *Subscriber) feedback(datagram []byte, a *asked) {
 		s.peer.missed(s, b, s.heard.Load(), a.report)
 		s.heard.Store(a.report)
 		s.told(a.report)
+	}
+	if a.remb > 0 {
+		s.peer.estimated(b, float64(a.remb)/8)
 	}
 	if a.keyframe {
 		s.keyframes.Add(1)

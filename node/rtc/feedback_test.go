@@ -17,6 +17,7 @@ func TestAskedReads(t *testing.T) {
 		&rtcp.TransportLayerNack{MediaSSRC: 7, Nacks: []rtcp.NackPair{{PacketID: 65535, LostPackets: 0b101}}},
 		&rtcp.TransportLayerNack{MediaSSRC: 8, Nacks: []rtcp.NackPair{{PacketID: 1}}},
 		&rtcp.FullIntraRequest{MediaSSRC: 0, FIR: []rtcp.FIREntry{{SSRC: 7, SequenceNumber: 1}}},
+		&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: 1, Bitrate: 768_000, SSRCs: []uint32{7, 8}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +25,7 @@ func TestAskedReads(t *testing.T) {
 	var a asked
 	a.read(b, 7)
 	want := asked{
-		nacks: []uint16{65535, 0, 2}, keyframe: true, lsr: 5, delay: 6,
+		remb: 768_000, nacks: []uint16{65535, 0, 2}, keyframe: true, lsr: 5, delay: 6,
 		report: &Heard{Fraction: 64, Lost: 300, Highest: 70000, Jitter: 9},
 	}
 	if d := cmp.Diff(want, a, cmp.AllowUnexported(asked{})); d != "" {
@@ -56,6 +57,8 @@ func FuzzAsked(f *testing.F) {
 		&rtcp.SenderReport{Reports: []rtcp.ReceptionReport{{SSRC: 7}}},
 	})
 	f.Add([]byte{0x81, 200, 0, 1, 0, 0, 0, 0}, uint32(0))
+	f.Add(b, uint32(7))
+	b, _ = rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e18, SSRCs: []uint32{7}}})
 	f.Add(b, uint32(7))
 	f.Add([]byte{0x81, 205, 0xff, 0xff, 0, 0, 0, 0}, uint32(0))
 	f.Fuzz(func(t *testing.T, b []byte, ssrc uint32) {

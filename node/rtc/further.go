@@ -3,6 +3,7 @@ package rtc
 import (
 	"fmt"
 
+	"maille/node/rtc/missing"
 	"maille/relay"
 	"maille/relay/track"
 )
@@ -48,7 +49,7 @@ func (p *Peer) Recode(sid relay.TrackID, mime string, t *track.Track) error {
 	tap := s.tap
 	s.tap, s.started, s.track = nil, false, t
 	s.out.recode(mime, p.engine.now())
-	s.pending, s.settled = pending{}, settled{}
+	s.pending, s.settled = missing.Pending{}, missing.Settled{}
 	s.bound.Store(&b)
 	s.mu.Unlock()
 	if tap != nil {

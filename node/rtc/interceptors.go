@@ -148,7 +148,7 @@ func (p *Peer) ask(now int64) (more bool) {
 	p.mu.Unlock()
 	for _, r := range readers {
 		r.mu.Lock()
-		due, some := r.gaps.due(now, nil)
+		due, some := r.gaps.Due(now, nil)
 		r.mu.Unlock()
 		more = more || some
 		if len(due) > 0 {

@@ -4,6 +4,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -46,7 +47,7 @@ func (p *Peer) Label(mid string, streams []Stream) {
 		p.up.labels = make(map[uint32]label)
 	}
 	for _, s := range streams {
-		if s.SSRC == 0 || s.Rid == "" || len(p.up.labels) >= maxOfferSections*relay.MaxSpatial*2 {
+		if s.SSRC == 0 || s.Rid == "" || len(p.up.labels) >= sdp.MaxOfferSections*relay.MaxSpatial*2 {
 			continue
 		}
 		p.up.labels[s.SSRC] = label{mid: mid, rid: s.Rid}

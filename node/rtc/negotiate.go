@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"maille/node/guard"
+	"maille/node/rtc/sdp"
 	"maille/relay"
 	"maille/relay/track"
 )
@@ -20,7 +21,7 @@ const (
 	offerEvery = 50 * time.Millisecond
 	// maxSubscriptions bounds what one client watches at once: its sections, less the one
 	// for data.
-	maxSubscriptions = maxSections - 1
+	maxSubscriptions = sdp.MaxSections - 1
 )
 
 // downlink is what the peer sends. Fields are guarded by Peer.mu.
@@ -42,8 +43,8 @@ type downlink struct {
 	// named are the kinds whose codecs the client has answered, see preferring.
 	named  map[relay.Kind]bool
 	former former // of a client that was on another node
-	// extmaps are the header extensions offered of each kind, see extmaps.
-	extmaps map[relay.Kind]string
+	// extmaps are the header extensions offered of each kind ("audio"), see sdp.Extensions.
+	extmaps map[string]string
 }
 
 // change gives a subscriber a section or takes it from it. One that was to get its
@@ -60,7 +61,7 @@ func (d *downlink) init() {
 	d.kick, d.answered = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.idle, d.leaving = make(map[relay.Kind]int), make(map[relay.Kind]int)
 	d.ask.init()
-	d.named, d.extmaps = make(map[relay.Kind]bool), make(map[relay.Kind]string)
+	d.named, d.extmaps = make(map[relay.Kind]bool), make(map[string]string)
 }
 
 // schedule asks for an offer; the caller holds mu.
@@ -82,6 +83,13 @@ func (p *Peer) Negotiate() error {
 	p.down.urgent = true
 	p.schedule()
 	return nil
+}
+
+// Waiting reports whether an offer has no answer yet.
+func (p *Peer) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down.waiting
 }
 
 // Restart sends an offer that restarts ICE, for a client whose network changed. An
@@ -306,7 +314,7 @@ func (p *Peer) offer() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down.offerID++
-	text = extmaps(text, p.down.extmaps)
+	text = sdp.Extensions(text, p.down.extmaps)
 	p.down.waiting, p.down.last, p.down.offered = true, text, strings.Count(text, "\nm=")
 	id := p.down.offerID
 	p.post(func() { p.h.Offer(text, id) })
@@ -320,7 +328,7 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 	if p.role != Downlink {
 		return ErrRole
 	}
-	in, err := checkSDP(text, answerBounds)
+	in, err := sdp.Check(text, sdp.AnswerBounds)
 	if err != nil {
 		p.refuse(guard.Description)
 		return err
@@ -336,19 +344,19 @@ func (p *Peer) SetAnswer(text string, id uint32) error {
 	if !waiting || id != 0 && id != current {
 		return nil
 	}
-	if len(in.sections) != offered { // RFC 3264 section 6, and pion would find out the slow way
+	if len(in.Sections) != offered { // RFC 3264 section 6, and pion would find out the slow way
 		p.refuse(guard.Description)
-		return refuse("answer of %d sections to an offer of %d", len(in.sections), offered)
+		return refuse("answer of %d sections to an offer of %d", len(in.Sections), offered)
 	}
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: in.text}); err != nil {
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: in.Text}); err != nil {
 		return fmt.Errorf("%w: answer %d: %w", ErrRefused, id, err)
 	}
 	p.mu.Lock()
 	p.candidates = 0
 	p.down.waiting, p.down.last = false, ""
-	for _, s := range in.sections {
-		if s.kind != "application" {
-			p.down.named[relayKind(s.kind)] = true
+	for _, s := range in.Sections {
+		if s.Kind != "application" {
+			p.down.named[relayKind(s.Kind)] = true
 		}
 	}
 	for kind, n := range p.down.leaving {

@@ -54,6 +54,7 @@ type Peer struct {
 	loops    sync.WaitGroup // goroutines that read and write media
 
 	streams streams
+	tap     *tap
 	path    pathToClient
 	ears    sync.Map // SSRC of what is sent, uint32, to its *Subscriber
 
@@ -77,7 +78,8 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),
 		done:   make(chan struct{}), ended: make(chan struct{}),
 	}
-	p.streams.peer = p
+	p.streams.peer, p.tap = p, newTap(p)
+	p.path.pacer.wake = make(chan struct{}, 1)
 	p.up.init()
 	p.down.init()
 	if o.Resumed {
@@ -234,7 +236,7 @@ func (p *Peer) sendFeedback() {
 }
 
 // events calls the handler, one call after the other. It is bounded by what is put
-// in: a peer's states, its at most maxOfferSections tracks, one demand for each, one
+// in: a peer's states, its at most sdp.MaxOfferSections tracks, one demand for each, one
 // offer at a time, and dataInFlight messages.
 type events struct {
 	wake  chan struct{}

@@ -24,7 +24,7 @@ func (p *Peer) measure(now int64) {
 	sender := c.sender.Load()
 	c.mu.Lock()
 	missing := c.missing
-	if missing == 0 {
+	if missing == 0 || c.limit.Load() > 0 {
 		c.mu.Unlock()
 		return
 	}
@@ -43,6 +43,7 @@ func (p *Peer) measure(now int64) {
 		return
 	}
 	rate, due := sender.Probe(now, missing)
+	c.pacer.set(sender.Pace())
 	c.mu.Unlock()
 	if !due {
 		return

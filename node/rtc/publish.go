@@ -9,13 +9,14 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"maille/node/guard"
+	"maille/node/rtc/sdp"
 	"maille/relay"
 	"maille/relay/codec"
 )
 
 const (
 	// maxExpected bounds pending AddTracks; the protocol refuses the 21st.
-	maxExpected = maxOfferSections
+	maxExpected = sdp.MaxOfferSections
 	// A client on a failing network restarts ICE a few times; more is an attack on the
 	// node's CPU.
 	maxRestarts   = 8
@@ -30,7 +31,7 @@ type uplink struct {
 	ufrag    string
 	restarts restarts
 	// early holds streams that pion told of before their section was adopted, by mid: no
-	// more than pion has transceivers, and so than maxOfferSections.
+	// more than pion has transceivers, and so than sdp.MaxOfferSections.
 	early  map[string][]arrival
 	gapped chan struct{}    // a reader misses packets
 	labels map[uint32]label // by SSRC, see Label
@@ -38,7 +39,7 @@ type uplink struct {
 
 // upSection is a sending m-line of the client's last offer.
 type upSection struct {
-	section
+	sdp.Section
 	terms  terms
 	pub    *publication // nil while parked: its AddTrack has not come
 	ended  bool         // taken from the client, who may still send
@@ -52,9 +53,9 @@ type arrival struct {
 }
 
 // waiting adds a stream to those of a section that nothing reads yet. A section has at
-// most maxRids; of more the newest are those that still run.
+// most sdp.MaxRids; of more the newest are those that still run.
 func waiting(list []arrival, a arrival) []arrival {
-	if len(list) == maxRids {
+	if len(list) == sdp.MaxRids {
 		list = list[1:]
 	}
 	return append(list, a)
@@ -89,7 +90,7 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	if !p.role.receives() {
 		return "", ErrRole
 	}
-	in, err := checkSDP(text, p.nextBounds())
+	in, err := sdp.Check(text, p.nextBounds())
 	if err != nil {
 		p.refuse(guard.Description)
 		return "", err
@@ -99,7 +100,7 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	if p.closing() {
 		return "", ErrClosed
 	}
-	if err := p.restarted(in.ufrag); err != nil {
+	if err := p.restarted(in.Ufrag); err != nil {
 		p.refuse(guard.Restart)
 		return "", err
 	}
@@ -121,11 +122,11 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 
 // exchange has pion answer an offer; the caller holds nego. pion may tell of its
 // streams before exchange returns.
-func (p *Peer) exchange(in *checked) (string, error) {
+func (p *Peer) exchange(in *sdp.Checked) (string, error) {
 	if p.role == Duplex {
 		p.vacate()
 	}
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: prune(in.text)}); err != nil {
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp.Prune(in.Text, takes)}); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	p.chooseCodecs(in)
@@ -147,9 +148,22 @@ func (p *Peer) exchange(in *checked) (string, error) {
 	}
 	out := p.candidateLines(p.pc.LocalDescription().SDP)
 	if p.role == Duplex && !p.idleOpen {
-		out = quiet(out)
+		out = sdp.Quiet(out)
 	}
 	return out, nil
+}
+
+// nextBounds are those of the client's next offer. A Duplex peer takes as many sections
+// more as it asked for.
+func (p *Peer) nextBounds() sdp.Bounds {
+	b := sdp.OfferBounds
+	if p.role == Duplex {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		b.Sections = min(b.Sections+p.down.ask.granted, sdp.MaxSections)
+		b.Bytes = sdp.MaxAnswerBytes
+	}
+	return b
 }
 
 // restarted bounds the client's ICE restarts: each builds new candidates and forgets
@@ -189,13 +203,13 @@ func (r *restarts) allow(now int64) bool {
 // chooseCodecs answers each new section with one codec in use, which is its first.
 // Packets of another are dropped (terms.accept): a track never changes its codec under
 // its subscribers.
-func (p *Peer) chooseCodecs(in *checked) {
+func (p *Peer) chooseCodecs(in *sdp.Checked) {
 	for _, t := range p.pc.GetTransceivers() {
-		i := slices.IndexFunc(in.sections, func(s section) bool { return s.mid == t.Mid() && s.sends })
+		i := slices.IndexFunc(in.Sections, func(s sdp.Section) bool { return s.Mid == t.Mid() && s.Sends })
 		if i < 0 || t.Receiver() == nil {
 			continue
 		}
-		chosen := choose(t.Receiver().GetParameters().Codecs, p.wishedMime(in.sections[i]))
+		chosen := choose(t.Receiver().GetParameters().Codecs, p.wishedMime(in.Sections[i]))
 		if chosen == nil {
 			continue // pion answers such a section with port 0
 		}
@@ -206,10 +220,10 @@ func (p *Peer) chooseCodecs(in *checked) {
 }
 
 // wishedMime is the codec that the section's AddTrack or running publication has.
-func (p *Peer) wishedMime(s section) string {
+func (p *Peer) wishedMime(s sdp.Section) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.up.sections[s.mid]; known != nil && known.trackID == s.trackID && known.pub != nil {
+	if known := p.up.sections[s.Mid]; known != nil && known.TrackID == s.TrackID && known.pub != nil {
 		return known.terms.mime
 	}
 	for _, e := range p.up.expected {
@@ -221,22 +235,22 @@ func (p *Peer) wishedMime(s section) string {
 }
 
 // adopt brings the tracks in line with the negotiated sections; the caller holds mu.
-func (p *Peer) adopt(in *checked, terms map[string]terms) {
+func (p *Peer) adopt(in *sdp.Checked, terms map[string]terms) {
 	seen := make(map[string]bool)
-	for _, s := range in.sections {
-		t, ok := terms[s.mid]
-		if !ok || !s.sends {
+	for _, s := range in.Sections {
+		t, ok := terms[s.Mid]
+		if !ok || !s.Sends {
 			continue
 		}
-		seen[s.mid] = true
-		if known := p.up.sections[s.mid]; known != nil {
-			if known.trackID == s.trackID {
-				known.section, known.terms = s, t
+		seen[s.Mid] = true
+		if known := p.up.sections[s.Mid]; known != nil {
+			if known.TrackID == s.TrackID {
+				known.Section, known.terms = s, t
 				continue
 			}
-			p.unpublish(s.mid)
+			p.unpublish(s.Mid)
 		}
-		p.up.sections[s.mid] = &upSection{section: s, terms: t, remote: p.up.early[s.mid]}
+		p.up.sections[s.Mid] = &upSection{Section: s, terms: t, remote: p.up.early[s.Mid]}
 	}
 	clear(p.up.early)
 	for mid := range p.up.sections {
@@ -248,8 +262,8 @@ func (p *Peer) adopt(in *checked, terms map[string]terms) {
 }
 
 // names reports whether the section carries one of the ids that were announced.
-func (e *Expect) names(s section) bool {
-	return relayKind(s.kind) == e.Kind && s.trackID != "" && (s.trackID == e.Cid || slices.Contains(e.CodecCids, s.trackID))
+func (e *Expect) names(s sdp.Section) bool {
+	return relayKind(s.Kind) == e.Kind && s.TrackID != "" && (s.TrackID == e.Cid || slices.Contains(e.CodecCids, s.TrackID))
 }
 
 // match publishes parked sections that were announced: by id first, then, since some
@@ -262,7 +276,7 @@ func (p *Peer) match() {
 		}
 	}
 	slices.SortFunc(parked, func(a, b *upSection) int {
-		return strings.Compare(fmt.Sprintf("%8s", a.mid), fmt.Sprintf("%8s", b.mid))
+		return strings.Compare(fmt.Sprintf("%8s", a.Mid), fmt.Sprintf("%8s", b.Mid))
 	})
 	for _, exact := range []bool{true, false} {
 		for _, s := range parked {
@@ -270,7 +284,7 @@ func (p *Peer) match() {
 				continue
 			}
 			i := slices.IndexFunc(p.up.expected, func(e Expect) bool {
-				return e.names(s.section) || !exact && relayKind(s.kind) == e.Kind
+				return e.names(s.Section) || !exact && relayKind(s.Kind) == e.Kind
 			})
 			if i < 0 {
 				continue
@@ -291,8 +305,8 @@ func (p *Peer) publish(s *upSection, e Expect) {
 	pub := newPublication(p, s, e)
 	s.pub = pub
 	told := Published{
-		Sid: e.Sid, Cid: e.Cid, SdpCid: s.trackID, Mid: s.mid, Mime: s.terms.mime,
-		Encodings: max(1, len(s.rids)), Track: pub.track,
+		Sid: e.Sid, Cid: e.Cid, SdpCid: s.TrackID, Mid: s.Mid, Mime: s.terms.mime,
+		Encodings: max(1, len(s.Rids)), Track: pub.track,
 	}
 	p.post(func() { p.h.Published(told) })
 	if !pub.further {
@@ -371,12 +385,12 @@ func (p *Peer) received(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 
 // read starts the loops of one stream; the caller holds mu.
 func (p *Peer) read(pub *publication, s *upSection, a arrival) {
-	encoding, ok := encodingOf(s.rids, a.track.RID())
+	encoding, ok := sdp.EncodingOf(s.Rids, a.track.RID())
 	if !ok || p.closing() {
 		return
 	}
 	r := &reader{
-		pub: pub, encoding: encoding, simulcast: len(s.rids) > 1 && a.track.RID() != "", terms: s.terms, arrival: a, now: p.engine.now,
+		pub: pub, encoding: encoding, simulcast: len(s.Rids) > 1 && a.track.RID() != "", terms: s.terms, arrival: a, now: p.engine.now,
 		inspect: codec.NewInspector(s.terms.mime),
 	}
 	p.up.readers[r] = struct{}{}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -92,7 +93,7 @@ func TestStreamBeforeItsSection(t *testing.T) {
 				w.check(err)
 				w.check(u.pc.SetLocalDescription(offer))
 
-				in, err := checkSDP(offer.SDP, offerBounds)
+				in, err := sdp.Check(offer.SDP, sdp.OfferBounds)
 				w.check(err)
 				u.peer.nego.Lock()
 				answer, err := u.peer.exchange(in)
@@ -130,7 +131,7 @@ func TestWaitingStreamsAreBounded(t *testing.T) {
 	for range 100 {
 		list = waiting(list, arrival{})
 	}
-	if list = waiting(list, newest); len(list) != maxRids || list[maxRids-1] != newest {
+	if list = waiting(list, newest); len(list) != sdp.MaxRids || list[sdp.MaxRids-1] != newest {
 		t.Errorf("%d streams kept of one section", len(list))
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"maille/node/rtc/missing"
 	"maille/relay"
 	"maille/relay/codec"
 	"maille/relay/packet"
@@ -116,7 +117,7 @@ type reader struct {
 
 	mu      sync.Mutex // guards all below: repaired packets come from another goroutine
 	inspect *codec.Inspector
-	gaps    gaps
+	gaps    missing.Gaps
 }
 
 // packets runs until the stream or the peer ends.
@@ -150,7 +151,7 @@ func (r *reader) drop(p *relay.Packet, why relay.Drop) {
 func (r *reader) take(p *relay.Packet) {
 	p.Encoding, p.Spatial = r.encoding, r.encoding
 	r.mu.Lock()
-	opened := r.gaps.seen(p.Seq, p.Arrived)
+	opened := r.gaps.Seen(p.Seq, p.Arrived)
 	if len(p.Payload) > 0 {
 		r.inspect.Inspect(p)
 	}

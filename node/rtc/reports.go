@@ -27,14 +27,24 @@ type sentReport struct {
 	at  int64
 }
 
-// report sends the sender reports of all subscriptions.
+// report sends the sender reports of all subscriptions, and what waits in the pacer.
 func (p *Peer) report() {
-	tick := time.NewTicker(reportTick)
+	tick, pace := time.NewTicker(reportTick), time.NewTimer(reportTick)
 	defer tick.Stop()
+	defer pace.Stop()
+	defer p.path.pacer.close()
 	for {
 		select {
 		case <-p.done:
 			return
+		case <-p.path.pacer.wake:
+			pace.Reset(paceTick)
+			continue
+		case <-pace.C:
+			if p.drain(p.engine.now()) {
+				pace.Reset(paceTick)
+			}
+			continue
 		case <-tick.C:
 		}
 		if p.State() != Connected {

@@ -3,10 +3,10 @@ package rtc
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -44,7 +44,7 @@ func (p *Peer) Resume(f Former) error {
 	if p.role == Uplink {
 		return nil
 	}
-	tracks, sections, err := carried(f.Ours)
+	tracks, sections, err := sdp.Carried(f.Ours)
 	if err != nil {
 		return err
 	}
@@ -53,47 +53,13 @@ func (p *Peer) Resume(f Former) error {
 	p.down.ask.granted += sections
 	p.mu.Unlock()
 	if p.role == Downlink && f.Theirs != "" {
-		theirs, err := checkSDP(f.Theirs, answerBounds)
+		theirs, err := sdp.Check(f.Theirs, sdp.AnswerBounds)
 		if err != nil {
 			return err
 		}
-		p.down.former.theirs = asOffer(theirs.text)
+		p.down.former.theirs = sdp.AsOffer(theirs.Text)
 	}
 	return nil
-}
-
-// carried reads which track each section of a node's description sends, by mid.
-func carried(text string) (tracks map[string]relay.TrackID, sections int, err error) {
-	if len(text) > maxAnswerBytes {
-		return nil, 0, limit("SDP bytes", len(text), maxAnswerBytes)
-	}
-	tracks = make(map[string]relay.TrackID)
-	mid, sid, sends := "", "", false
-	flush := func() {
-		if mid != "" && sid != "" && sends {
-			tracks[mid] = relay.TrackID(sid)
-		}
-		mid, sid, sends = "", "", false
-	}
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		switch {
-		case strings.HasPrefix(line, "m="):
-			flush()
-			sections++
-		case strings.HasPrefix(line, "a=mid:"):
-			mid = line[len("a=mid:"):]
-		case strings.HasPrefix(line, "a=msid:"):
-			_, sid, _ = strings.Cut(line, " ")
-		case line == "a=sendrecv", line == "a=sendonly":
-			sends = true
-		}
-	}
-	flush()
-	if sections > maxSections {
-		return nil, 0, limit("sections", sections, maxSections)
-	}
-	return tracks, sections, nil
 }
 
 // resumeChannels takes the data channels over as they are: opened long ago, in another
@@ -123,11 +89,6 @@ func (p *Peer) resumeChannels(ids map[Channel]uint16) error {
 		p.listen(ch, dc)
 	}
 	return nil
-}
-
-// asOffer makes an offer out of a client's answer.
-func asOffer(answer string) string {
-	return strings.NewReplacer("a=setup:active\r\n", "a=setup:actpass\r\n", "a=setup:passive\r\n", "a=setup:actpass\r\n").Replace(answer)
 }
 
 // resumeSections makes pion's side of a Downlink's sections, before the first offer: the
@@ -214,8 +175,8 @@ func filler(kind relay.Kind) webrtc.TrackLocal {
 }
 
 // resettle is place for the first offer of a client that was on another node: each
-// track stays in its section, and the others become inactive first.
-func (p *Peer) resettle(byMid map[string]section) {
+// track stays in its sdp.Section, and the others become inactive first.
+func (p *Peer) resettle(byMid map[string]sdp.Section) {
 	a := &p.down.ask
 	p.mu.Lock()
 	subs := make(map[relay.TrackID]*Subscriber, len(a.homeless))
@@ -223,7 +184,7 @@ func (p *Peer) resettle(byMid map[string]section) {
 		subs[s.down.Sid] = s
 	}
 	p.mu.Unlock()
-	for _, t := range p.settle(subs, func(t *webrtc.RTPTransceiver) bool { return byMid[t.Mid()].takes }) {
+	for _, t := range p.settle(subs, func(t *webrtc.RTPTransceiver) bool { return byMid[t.Mid()].Takes }) {
 		a.leaving[t.Mid()] = true
 	}
 	for _, s := range subs {

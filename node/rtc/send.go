@@ -106,81 +106,102 @@ func (s *Subscriber) progress(p *relay.Packet, o rewrite.Out) {
 		s.newest = o.Seq
 		return
 	}
-	s.settled.add(o.Seq, p.Arrived)
-	s.pending.came(p.Encoding, p.Seq)
+	s.settled.Add(o.Seq, p.Arrived)
+	s.pending.Came(p.Encoding, p.Seq)
 }
 
 // awaited sends a packet that would be left out by now, of the layer before perhaps,
 // if the client has asked for it; the caller holds mu.
 func (s *Subscriber) awaited(b *binding, p *relay.Packet, why relay.Drop) bool {
-	if len(s.pending.list) == 0 || why == relay.DropMuted {
+	if s.pending.Len() == 0 || why == relay.DropMuted {
 		return false
 	}
-	seq, ok := s.pending.came(p.Encoding, p.Seq)
+	seq, ok := s.pending.Came(p.Encoding, p.Seq)
 	if ok {
 		s.resend(b, seq, p, p.Arrived)
 	}
 	return ok
 }
 
-// first sends a packet for the first time; the caller holds mu.
+// first sends a packet for the first time, when its time comes; the caller holds mu.
 func (s *Subscriber) first(b *binding, p *relay.Packet, o rewrite.Out, marker bool) {
-	w := &s.writer
-	payload, ok := s.out.payload(w.payload[:0], b, p, o)
-	if !ok {
-		s.drops.Add(relay.DropMalformed)
-		s.padding(b, o)
-		return
+	// Of layers inside one stream, the lowest begins the picture.
+	key := p.Keyframe && p.FrameStart && p.Spatial == p.Encoding && int16(o.Seq-s.newest) > 0
+	if key {
+		s.keyed, s.key = true, o.Seq
 	}
-	w.head(&s.peer.path, b, p, &s.out.frames, o, marker)
-	s.note(b, len(payload), false)
-	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
-		s.drops.Add(relay.DropSend)
-		return
-	}
-	if s.sent.Add(1) == 1 {
-		s.begun = o.Seq
-	}
-	s.bytes.Add(uint64(len(payload)))
-	s.repair.credit(len(payload))
+	s.send(&paced{s: s, b: b, p: p, out: o, marker: marker, key: key, size: len(p.Payload) + packetOverhead})
 }
 
 // padding fills a number that stays empty, so that the client stops asking for it.
 func (s *Subscriber) padding(b *binding, o rewrite.Out) {
-	w := &s.writer
-	w.head(&s.peer.path, b, nil, nil, o, false)
-	w.header.Padding, w.header.PaddingSize = true, 1
-	s.note(b, 1, false)
-	if _, err := b.writer.WriteRTP(&w.header, nil); err != nil {
-		s.drops.Add(relay.DropSend)
-	}
+	s.send(&paced{s: s, b: b, out: o, size: packetOverhead})
 }
 
-// again sends a packet that the client missed: in the retransmission format where it
-// is negotiated, else the very same packet. The caller holds mu.
+// again sends a packet that the client missed; the caller holds mu.
 func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
-	w := &s.writer
 	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || b.ids.PlayoutDelay != 0 || s.out.svc) {
 		return // it might not be the same: see extensions
 	}
-	w.head(&s.peer.path, b, p, &s.out.frames, o, s.out.marked(p))
-	payload := w.payload[:0]
-	if b.rtx != 0 {
-		payload = binary.BigEndian.AppendUint16(payload, o.Seq)
+	s.send(&paced{s: s, b: b, p: p, out: o, marker: s.out.marked(p), again: true, size: len(p.Payload) + packetOverhead})
+}
+
+// send writes a packet, or lets it wait in the pacer; the caller holds mu.
+func (s *Subscriber) send(w *paced) {
+	if s.down.Kind == relay.Video && s.peer.path.pacer.hold(w) {
+		return
+	}
+	s.write(w)
+}
+
+// leave writes a packet that has waited.
+func (s *Subscriber) leave(w *paced) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.bound.Load() != w.b {
+		return // it has another codec now
+	}
+	if w.again && s.outdated(w.out.Seq) {
+		s.drops.Add(relay.DropShed)
+		return
+	}
+	s.write(w)
+}
+
+// write sends a packet; the caller holds mu.
+func (s *Subscriber) write(out *paced) {
+	w, b, p := &s.writer, out.b, out.p
+	w.head(&s.peer.path, b, p, &s.out.frames, out.out, out.marker)
+	payload, ok := w.payload[:0], p != nil
+	if out.again && b.rtx != 0 { // the retransmission format (RFC 4588), else the very same packet
+		payload = binary.BigEndian.AppendUint16(payload, out.out.Seq)
 		w.header.PayloadType, w.header.SSRC, w.header.SequenceNumber = b.rtx, b.rtxSSRC, w.rtxSeq
 		w.rtxSeq++
 	}
-	payload, ok := s.out.payload(payload, b, p, o)
-	if !ok {
-		s.drops.Add(relay.DropMalformed)
-		return
+	if ok {
+		if payload, ok = s.out.payload(payload, b, p, out.out); !ok {
+			s.drops.Add(relay.DropMalformed)
+		}
 	}
-	s.note(b, len(payload), false)
+	if !ok {
+		w.header.Padding, w.header.PaddingSize = true, 1
+	}
+	s.note(b, len(payload)+int(w.header.PaddingSize), false)
 	if _, err := b.writer.WriteRTP(&w.header, payload); err != nil {
 		s.drops.Add(relay.DropSend)
 		return
 	}
-	s.resent.Add(1)
+	switch {
+	case !ok:
+	case out.again:
+		s.resent.Add(1)
+	default:
+		if s.sent.Add(1) == 1 {
+			s.begun = out.out.Seq
+		}
+		s.bytes.Add(uint64(len(payload)))
+		s.repair.credit(len(payload))
+	}
 }
 
 // answer repairs what the client missed, from the track's ring. What is not there is
@@ -190,6 +211,7 @@ func (s *Subscriber) answer(now int64, seqs []uint16) {
 	if b == nil {
 		return
 	}
+	narrow := s.peer.path.pacer.rate.Load() != 0
 	var rtt int64
 	if h := s.heard.Load(); h != nil {
 		rtt = h.RTT
@@ -197,17 +219,21 @@ func (s *Subscriber) answer(now int64, seqs []uint16) {
 	for _, seq := range seqs {
 		s.mu.Lock()
 		encoding, origin, ok := s.out.numbers.Origin(seq)
-		if ok && !s.ended && !s.settled.crossing(seq, now, rtt) {
+		if ok && !s.ended && !(narrow && s.outdated(seq)) && !s.settled.Crossing(seq, now, rtt) {
 			if p := s.track.Lookup(encoding, origin); p != nil {
 				s.resend(b, seq, p, now)
 				p.Release()
 			} else {
-				s.pending.add(seq, encoding, origin, now)
+				s.pending.Add(seq, encoding, origin, now)
 			}
 		}
 		s.mu.Unlock()
 	}
 }
+
+// outdated tells of a number before the newest keyframe: a decoder can do without, so
+// it is not worth the room on a narrow path. The caller holds mu.
+func (s *Subscriber) outdated(seq uint16) bool { return s.keyed && int16(seq-s.key) < 0 }
 
 // resend sends p in the place of seq; the caller holds mu.
 func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet, now int64) {
@@ -217,7 +243,7 @@ func (s *Subscriber) resend(b *binding, seq uint16, p *relay.Packet, now int64) 
 	}
 	if o, ok := s.out.numbers.Again(seq, p); ok {
 		s.again(b, p, o)
-		s.settled.add(seq, now)
+		s.settled.Add(seq, now)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/transport/v4/packetio"
 
 	"maille/node/guard"
+	"maille/node/rtc/sdp"
 	"maille/relay"
 )
 
@@ -13,10 +14,10 @@ const (
 	// maxStreams bounds a connection's incoming SSRCs: every encoding of every section and
 	// its retransmissions, and as many again while they change. pion keeps each until the
 	// connection ends, whether anything reads it or not.
-	maxStreams = 4 * maxOfferSections * relay.MaxSpatial
+	maxStreams = 4 * sdp.MaxOfferSections * relay.MaxSpatial
 	// maxReportStreams bounds the SSRCs that a client reports on: what it is sent, with
 	// retransmissions, and what it sends.
-	maxReportStreams = 2*maxSections + maxStreams
+	maxReportStreams = 2*sdp.MaxSections + maxStreams
 	// maxStreamUnread and maxReportsUnread bound what waits to be read of one stream, in
 	// bytes: pion's own bounds.
 	maxStreamUnread  = 1000 * 1000

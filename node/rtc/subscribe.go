@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/missing"
 	"maille/relay"
 	"maille/relay/packet"
 	"maille/relay/track"
@@ -38,8 +39,10 @@ type Subscriber struct {
 	repair  repairBudget
 	begun   uint16 // first number sent, of a packet with media
 	newest  uint16 // highest number sent
-	pending pending
-	settled settled
+	key     uint16 // where the newest keyframe begins, if keyed
+	keyed   bool
+	pending missing.Pending
+	settled missing.Settled
 
 	share    share
 	reported int64         // when the last sender report went out
@@ -144,8 +147,8 @@ func (s *Subscriber) upstream(now int64) {
 	if spatial, ok := s.out.keyframe(now); ok {
 		s.tap.Keyframe(spatial)
 	}
-	if len(s.pending.list) > 0 && now >= s.pending.next {
-		for encoding, seqs := range s.pending.due(now) {
+	if s.pending.Ready(now) {
+		for encoding, seqs := range s.pending.Due(now) {
 			if len(seqs) > 0 {
 				s.track.Resend(uint8(encoding), seqs)
 			}

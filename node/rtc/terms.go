@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"maille/node/rtc/sdp"
 	"maille/relay"
 	"maille/relay/packet"
 )
@@ -115,12 +116,6 @@ func canonical(kind, name string) string {
 	return mime
 }
 
-const (
-	termsDTX = ";usedtx=1"
-	// termsStereo asks for music quality (RFC 7587 section 7).
-	termsStereo = ";stereo=1;maxaveragebitrate=510000"
-)
-
 // audioTerms adds the opus parameters of each publication to the answer that is sent;
 // they bind the client only, so pion need not know. The caller holds mu.
 func (p *Peer) audioTerms(answer string) string {
@@ -129,49 +124,19 @@ func (p *Peer) audioTerms(answer string) string {
 		for mid := range p.up.sections {
 			sends[mid] = true
 		}
-		return bundledTerms(answer, p.commonTerms(), sends)
+		return sdp.AddOpusBundled(answer, p.commonTerms(), sends)
 	}
-	var out, part strings.Builder
-	mid := ""
-	flush := func() {
-		text := part.String()
-		part.Reset()
-		if s := p.up.sections[mid]; s != nil && s.terms.opus != 0 {
-			pt := itoa(s.terms.opus)
-			stereo, dtx := false, true
-			if s.pub != nil {
-				stereo, dtx = s.pub.stereo, s.pub.dtx
-			}
-			add := opusTerms(stereo, dtx)
-			if head, rest, ok := strings.Cut(text, "a=fmtp:"+pt+" "); ok {
-				value, tail, _ := strings.Cut(rest, "\r\n")
-				text = head + "a=fmtp:" + pt + " " + withTerms(value, add) + "\r\n" + tail
-			}
+	return sdp.AddOpus(answer, func(mid string) (pt, params string) {
+		s := p.up.sections[mid]
+		if s == nil || s.terms.opus == 0 {
+			return "", ""
 		}
-		out.WriteString(text)
-		mid = ""
-	}
-	for line := range strings.Lines(answer) {
-		if strings.HasPrefix(line, "m=") {
-			flush()
+		stereo, dtx := false, true
+		if s.pub != nil {
+			stereo, dtx = s.pub.stereo, s.pub.dtx
 		}
-		if v, ok := strings.CutPrefix(line, "a=mid:"); ok {
-			mid = strings.TrimRight(v, "\r\n")
-		}
-		part.WriteString(line)
-	}
-	flush()
-	return out.String()
-}
-
-func opusTerms(stereo, dtx bool) (add string) {
-	if dtx {
-		add = termsDTX
-	}
-	if stereo {
-		add += termsStereo
-	}
-	return add
+		return itoa(s.terms.opus), sdp.OpusParams(stereo, dtx)
+	})
 }
 
 // commonTerms are opus parameters that suit all publications: music must not be cut into
@@ -183,50 +148,5 @@ func (p *Peer) commonTerms() string {
 			stereo, dtx = stereo || s.pub.stereo, dtx && s.pub.dtx
 		}
 	}
-	return opusTerms(stereo, dtx)
-}
-
-// bundledTerms gives a payload type the same parameters in every section of an answer:
-// where both directions share a transport, it means the same in all of them (RFC 8843
-// section 9.1). Those of the sections that the client sends in win: they carry what the
-// client tells its own encoder through the answer.
-func bundledTerms(answer, add string, sends map[string]bool) string {
-	params, sure := make(map[string]string), make(map[string]bool)
-	mid, opus := "", ""
-	for line := range strings.Lines(answer) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
-		pt, rest, _ := strings.Cut(value, " ")
-		switch {
-		case key == "a=mid":
-			mid = value
-		case key == "a=rtpmap" && strings.EqualFold(rest, "opus/48000/2"):
-			opus = pt
-		case key == "a=fmtp" && (params[pt] == "" || sends[mid] && !sure[pt]):
-			params[pt], sure[pt] = rest, sends[mid]
-		}
-	}
-	if was, ok := params[opus]; ok {
-		params[opus] = withTerms(was, add)
-	}
-	var out strings.Builder
-	for line := range strings.Lines(answer) {
-		if value, ok := strings.CutPrefix(line, "a=fmtp:"); ok {
-			pt, _, _ := strings.Cut(value, " ")
-			line = "a=fmtp:" + pt + " " + params[pt] + "\r\n"
-		}
-		out.WriteString(line)
-	}
-	return out.String()
-}
-
-// withTerms adds parameters to those of opus. A client may have offered what it was
-// answered before: that does not count.
-func withTerms(params, add string) string {
-	var keep []string
-	for p := range strings.SplitSeq(params, ";") {
-		if p = strings.TrimSpace(p); p != "" && !strings.Contains(termsDTX+termsStereo+";", ";"+p+";") {
-			keep = append(keep, p)
-		}
-	}
-	return strings.TrimPrefix(strings.Join(keep, ";")+add, ";")
+	return sdp.OpusParams(stereo, dtx)
 }

@@ -68,6 +68,7 @@ type StatusResponse struct {
 	Rooms         []*RoomStatus          `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	Links         []*LinkStatus          `protobuf:"bytes,7,rep,name=links,proto3" json:"links,omitempty"`
 	AtMs          int64                  `protobuf:"varint,8,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	LinksRefused  map[string]uint64      `protobuf:"bytes,9,rep,name=links_refused,json=linksRefused,proto3" json:"links_refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // connections of would-be links turned away here, by reason
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -149,6 +150,13 @@ func (x *StatusResponse) GetAtMs() int64 {
 		return x.AtMs
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetLinksRefused() map[string]uint64 {
+	if x != nil {
+		return x.LinksRefused
+	}
+	return nil
 }
 
 type NodeStatus struct {
@@ -315,6 +323,8 @@ type RoomStatus struct {
 	CreatedMs     int64                  `protobuf:"varint,4,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	Serving       []*Serving             `protobuf:"bytes,5,rep,name=serving,proto3" json:"serving,omitempty"`
 	Participants  uint32                 `protobuf:"varint,6,opt,name=participants,proto3" json:"participants,omitempty"` // as this node sees the room; 0 when it does not serve it
+	Loudest       *uint32                `protobuf:"varint,7,opt,name=loudest,proto3,oneof" json:"loudest,omitempty"`     // voices heard at once, 0 for all; unset when this node does not know
+	Unrecorded    bool                   `protobuf:"varint,8,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`     // served here, and not in Raft's state: opened or closed just now, or there is no quorum
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +399,20 @@ func (x *RoomStatus) GetParticipants() uint32 {
 		return x.Participants
 	}
 	return 0
+}
+
+func (x *RoomStatus) GetLoudest() uint32 {
+	if x != nil && x.Loudest != nil {
+		return *x.Loudest
+	}
+	return 0
+}
+
+func (x *RoomStatus) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
 }
 
 type Serving struct {
@@ -466,7 +490,9 @@ type LinkStatus struct {
 	RepairsAsked    uint64                 `protobuf:"varint,17,opt,name=repairs_asked,json=repairsAsked,proto3" json:"repairs_asked,omitempty"`
 	RepairsAnswered uint64                 `protobuf:"varint,18,opt,name=repairs_answered,json=repairsAnswered,proto3" json:"repairs_answered,omitempty"`
 	RepairsLate     uint64                 `protobuf:"varint,19,opt,name=repairs_late,json=repairsLate,proto3" json:"repairs_late,omitempty"`
-	Lost            uint64                 `protobuf:"varint,20,opt,name=lost,proto3" json:"lost,omitempty"` // packets that came neither at first nor on request
+	Lost            uint64                 `protobuf:"varint,20,opt,name=lost,proto3" json:"lost,omitempty"`                                                                                 // packets that came neither at first nor on request
+	Refused         map[string]uint64      `protobuf:"bytes,21,rep,name=refused,proto3" json:"refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // tracks the peer asked for and did not get, by reason
+	Excess          uint64                 `protobuf:"varint,22,opt,name=excess,proto3" json:"excess,omitempty"`                                                                             // packets it asked for beyond what a peer may
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -637,6 +663,20 @@ func (x *LinkStatus) GetRepairsLate() uint64 {
 func (x *LinkStatus) GetLost() uint64 {
 	if x != nil {
 		return x.Lost
+	}
+	return 0
+}
+
+func (x *LinkStatus) GetRefused() map[string]uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *LinkStatus) GetExcess() uint64 {
+	if x != nil {
+		return x.Excess
 	}
 	return 0
 }
@@ -1228,7 +1268,7 @@ var File_admin_admin_proto protoreflect.FileDescriptor
 const file_admin_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x11admin/admin.proto\x12\fmaille.admin\"\x0f\n" +
-	"\rStatusRequest\"\xff\x01\n" +
+	"\rStatusRequest\"\x95\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04self\x18\x01 \x01(\tR\x04self\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x16\n" +
@@ -1236,7 +1276,11 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\x05nodes\x18\x05 \x03(\v2\x18.maille.admin.NodeStatusR\x05nodes\x12.\n" +
 	"\x05rooms\x18\x06 \x03(\v2\x18.maille.admin.RoomStatusR\x05rooms\x12.\n" +
 	"\x05links\x18\a \x03(\v2\x18.maille.admin.LinkStatusR\x05links\x12\x13\n" +
-	"\x05at_ms\x18\b \x01(\x03R\x04atMsJ\x04\b\x03\x10\x04\"\xf6\x02\n" +
+	"\x05at_ms\x18\b \x01(\x03R\x04atMs\x12S\n" +
+	"\rlinks_refused\x18\t \x03(\v2..maille.admin.StatusResponse.LinksRefusedEntryR\flinksRefused\x1a?\n" +
+	"\x11LinksRefusedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01J\x04\b\x03\x10\x04\"\xf6\x02\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -1254,7 +1298,7 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\x03cpu\x18\f \x01(\x01R\x03cpu\x12\x1b\n" +
 	"\tuptime_ms\x18\r \x01(\x03R\buptimeMs\x12\x15\n" +
 	"\x06rtt_ms\x18\x0e \x01(\x01R\x05rttMs\x12\x14\n" +
-	"\x05stale\x18\x0f \x01(\bR\x05stale\"\xbc\x01\n" +
+	"\x05stale\x18\x0f \x01(\bR\x05stale\"\x87\x02\n" +
 	"\n" +
 	"RoomStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -1263,10 +1307,16 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\n" +
 	"created_ms\x18\x04 \x01(\x03R\tcreatedMs\x12/\n" +
 	"\aserving\x18\x05 \x03(\v2\x15.maille.admin.ServingR\aserving\x12\"\n" +
-	"\fparticipants\x18\x06 \x01(\rR\fparticipants\"7\n" +
+	"\fparticipants\x18\x06 \x01(\rR\fparticipants\x12\x1d\n" +
+	"\aloudest\x18\a \x01(\rH\x00R\aloudest\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\b \x01(\bR\n" +
+	"unrecordedB\n" +
+	"\n" +
+	"\b_loudest\"7\n" +
 	"\aServing\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x14\n" +
-	"\x05nodes\x18\x02 \x03(\tR\x05nodes\"\x96\x05\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\"\xab\x06\n" +
 	"\n" +
 	"LinkStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
@@ -1294,9 +1344,14 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\rrepairs_asked\x18\x11 \x01(\x04R\frepairsAsked\x12)\n" +
 	"\x10repairs_answered\x18\x12 \x01(\x04R\x0frepairsAnswered\x12!\n" +
 	"\frepairs_late\x18\x13 \x01(\x04R\vrepairsLate\x12\x12\n" +
-	"\x04lost\x18\x14 \x01(\x04R\x04lost\x1a8\n" +
+	"\x04lost\x18\x14 \x01(\x04R\x04lost\x12?\n" +
+	"\arefused\x18\x15 \x03(\v2%.maille.admin.LinkStatus.RefusedEntryR\arefused\x12\x16\n" +
+	"\x06excess\x18\x16 \x01(\x04R\x06excess\x1a8\n" +
 	"\n" +
 	"DropsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a:\n" +
+	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"D\n" +
 	"\x0fRoomShowRequest\x12\x12\n" +
@@ -1371,7 +1426,7 @@ func file_admin_admin_proto_rawDescGZIP() []byte {
 	return file_admin_admin_proto_rawDescData
 }
 
-var file_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_admin_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),     // 0: maille.admin.StatusRequest
 	(*StatusResponse)(nil),    // 1: maille.admin.StatusResponse
@@ -1386,31 +1441,35 @@ var file_admin_admin_proto_goTypes = []any{
 	(*TrackStatus)(nil),       // 10: maille.admin.TrackStatus
 	(*LayerStatus)(nil),       // 11: maille.admin.LayerStatus
 	(*CrossingStatus)(nil),    // 12: maille.admin.CrossingStatus
-	nil,                       // 13: maille.admin.LinkStatus.DropsEntry
-	nil,                       // 14: maille.admin.TrackStatus.DropsEntry
+	nil,                       // 13: maille.admin.StatusResponse.LinksRefusedEntry
+	nil,                       // 14: maille.admin.LinkStatus.DropsEntry
+	nil,                       // 15: maille.admin.LinkStatus.RefusedEntry
+	nil,                       // 16: maille.admin.TrackStatus.DropsEntry
 }
 var file_admin_admin_proto_depIdxs = []int32{
 	2,  // 0: maille.admin.StatusResponse.nodes:type_name -> maille.admin.NodeStatus
 	3,  // 1: maille.admin.StatusResponse.rooms:type_name -> maille.admin.RoomStatus
 	5,  // 2: maille.admin.StatusResponse.links:type_name -> maille.admin.LinkStatus
-	4,  // 3: maille.admin.RoomStatus.serving:type_name -> maille.admin.Serving
-	13, // 4: maille.admin.LinkStatus.drops:type_name -> maille.admin.LinkStatus.DropsEntry
-	3,  // 5: maille.admin.RoomShowResponse.room:type_name -> maille.admin.RoomStatus
-	8,  // 6: maille.admin.RoomShowResponse.nodes:type_name -> maille.admin.NodeRoom
-	9,  // 7: maille.admin.NodeRoom.participants:type_name -> maille.admin.ParticipantStatus
-	10, // 8: maille.admin.NodeRoom.tracks:type_name -> maille.admin.TrackStatus
-	11, // 9: maille.admin.TrackStatus.layers:type_name -> maille.admin.LayerStatus
-	12, // 10: maille.admin.TrackStatus.crossings:type_name -> maille.admin.CrossingStatus
-	14, // 11: maille.admin.TrackStatus.drops:type_name -> maille.admin.TrackStatus.DropsEntry
-	0,  // 12: maille.admin.Admin.Status:input_type -> maille.admin.StatusRequest
-	6,  // 13: maille.admin.Admin.RoomShow:input_type -> maille.admin.RoomShowRequest
-	1,  // 14: maille.admin.Admin.Status:output_type -> maille.admin.StatusResponse
-	7,  // 15: maille.admin.Admin.RoomShow:output_type -> maille.admin.RoomShowResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 3: maille.admin.StatusResponse.links_refused:type_name -> maille.admin.StatusResponse.LinksRefusedEntry
+	4,  // 4: maille.admin.RoomStatus.serving:type_name -> maille.admin.Serving
+	14, // 5: maille.admin.LinkStatus.drops:type_name -> maille.admin.LinkStatus.DropsEntry
+	15, // 6: maille.admin.LinkStatus.refused:type_name -> maille.admin.LinkStatus.RefusedEntry
+	3,  // 7: maille.admin.RoomShowResponse.room:type_name -> maille.admin.RoomStatus
+	8,  // 8: maille.admin.RoomShowResponse.nodes:type_name -> maille.admin.NodeRoom
+	9,  // 9: maille.admin.NodeRoom.participants:type_name -> maille.admin.ParticipantStatus
+	10, // 10: maille.admin.NodeRoom.tracks:type_name -> maille.admin.TrackStatus
+	11, // 11: maille.admin.TrackStatus.layers:type_name -> maille.admin.LayerStatus
+	12, // 12: maille.admin.TrackStatus.crossings:type_name -> maille.admin.CrossingStatus
+	16, // 13: maille.admin.TrackStatus.drops:type_name -> maille.admin.TrackStatus.DropsEntry
+	0,  // 14: maille.admin.Admin.Status:input_type -> maille.admin.StatusRequest
+	6,  // 15: maille.admin.Admin.RoomShow:input_type -> maille.admin.RoomShowRequest
+	1,  // 16: maille.admin.Admin.Status:output_type -> maille.admin.StatusResponse
+	7,  // 17: maille.admin.Admin.RoomShow:output_type -> maille.admin.RoomShowResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_admin_admin_proto_init() }
@@ -1418,13 +1477,14 @@ func file_admin_admin_proto_init() {
 	if File_admin_admin_proto != nil {
 		return
 	}
+	file_admin_admin_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_admin_proto_rawDesc), len(file_admin_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

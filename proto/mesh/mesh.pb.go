@@ -747,8 +747,11 @@ type RoomSettings struct {
 	// Bounds on how long clients hold video back, in milliseconds; both 0 = their choice.
 	MinPlayoutDelayMs uint32 `protobuf:"varint,7,opt,name=min_playout_delay_ms,json=minPlayoutDelayMs,proto3" json:"min_playout_delay_ms,omitempty"`
 	MaxPlayoutDelayMs uint32 `protobuf:"varint,8,opt,name=max_playout_delay_ms,json=maxPlayoutDelayMs,proto3" json:"max_playout_delay_ms,omitempty"` // 0 = no bound
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What belongs together, as camera and microphone, is one stream to those who watch, so
+	// that their browsers keep it in step.
+	SyncStreams   bool `protobuf:"varint,9,opt,name=sync_streams,json=syncStreams,proto3" json:"sync_streams,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomSettings) Reset() {
@@ -835,6 +838,13 @@ func (x *RoomSettings) GetMaxPlayoutDelayMs() uint32 {
 		return x.MaxPlayoutDelayMs
 	}
 	return 0
+}
+
+func (x *RoomSettings) GetSyncStreams() bool {
+	if x != nil {
+		return x.SyncStreams
+	}
+	return false
 }
 
 // A room in the replicated state.
@@ -2231,7 +2241,7 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x06Server\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
-	"\x05voter\x18\x03 \x01(\bR\x05voter\"\xe3\x02\n" +
+	"\x05voter\x18\x03 \x01(\bR\x05voter\"\x86\x03\n" +
 	"\fRoomSettings\x12&\n" +
 	"\x0fempty_timeout_s\x18\x01 \x01(\rR\remptyTimeoutS\x12.\n" +
 	"\x13departure_timeout_s\x18\x02 \x01(\rR\x11departureTimeoutS\x12)\n" +
@@ -2240,7 +2250,8 @@ const file_mesh_mesh_proto_rawDesc = "" +
 	"\x0fallowed_regions\x18\x05 \x03(\tR\x0eallowedRegions\x12\x1d\n" +
 	"\aloudest\x18\x06 \x01(\rH\x00R\aloudest\x88\x01\x01\x12/\n" +
 	"\x14min_playout_delay_ms\x18\a \x01(\rR\x11minPlayoutDelayMs\x12/\n" +
-	"\x14max_playout_delay_ms\x18\b \x01(\rR\x11maxPlayoutDelayMsB\n" +
+	"\x14max_playout_delay_ms\x18\b \x01(\rR\x11maxPlayoutDelayMs\x12!\n" +
+	"\fsync_streams\x18\t \x01(\bR\vsyncStreamsB\n" +
 	"\n" +
 	"\b_loudest\"\xa5\x02\n" +
 	"\x04Room\x12\x12\n" +

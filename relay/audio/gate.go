@@ -1,6 +1,10 @@
 package audio
 
-import "maille/relay"
+import (
+	"sync/atomic"
+
+	"maille/relay"
+)
 
 // Layers of an audio track. A node that relays it, and most subscribers, want the
 // first only.
@@ -27,6 +31,7 @@ const (
 type Gate struct {
 	voice *Voice // nil: all pass
 	meter *Meter // nil: measured elsewhere
+	muted atomic.Bool
 
 	begun   bool
 	leveled bool // packets carry a level
@@ -41,13 +46,17 @@ type Gate struct {
 // meter their levels are measured.
 func NewGate(v *Voice, m *Meter) *Gate { return &Gate{voice: v, meter: m} }
 
+// Mute makes all packets silent ones from now on, or no more. It may be called by any
+// goroutine.
+func (g *Gate) Mute(muted bool) { g.muted.Store(muted) }
+
 // Classify sets the packet's layer. It is called in turn for each packet of the track.
 func (g *Gate) Classify(p *relay.Packet) {
 	fresh := g.order(p)
 	if fresh && p.HasLevel && g.meter != nil {
 		g.meter.Observe(p.Level)
 	}
-	if p.Temporal == Loud && !g.loud(p, fresh) {
+	if p.Temporal == Loud && (g.muted.Load() || !g.loud(p, fresh)) {
 		p.Temporal = Silent
 	}
 	switch {

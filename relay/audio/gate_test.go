@@ -207,3 +207,33 @@ func TestClassifyAllocatesNothing(t *testing.T) {
 		t.Errorf("allocations: %s", diff)
 	}
 }
+
+// What is sent while muted is as silence: it goes nowhere, is missed by nobody, and does
+// not keep others out of the loudest.
+func TestMutedIsSilent(t *testing.T) {
+	r := NewRanking(1)
+	other := r.Add("b", false)
+	s := &stream{gate: NewGate(r.Add("a", false), nil), now: 1e12}
+	s.push(nil)
+	s.gate.Mute(true)
+	for range 100 {
+		if layer, _ := s.push(nil); layer != Silent {
+			t.Fatal("heard while muted")
+		}
+	}
+	if !other.Hear(s.now, 60) {
+		t.Error("one who is muted is among the loudest")
+	}
+	s.gate.Mute(false)
+	s.now += second // the other has fallen silent
+	var omitted uint16
+	heard := false
+	for i := 0; i < 50 && !heard; i++ {
+		var layer uint8
+		layer, omitted = s.push(nil)
+		heard = layer == Loud
+	}
+	if !heard || omitted < 100 {
+		t.Errorf("heard again %v, %d packets left out", heard, omitted)
+	}
+}

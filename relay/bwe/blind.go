@@ -38,6 +38,17 @@ func (l *lossOnly) report(now int64, expected, lost int, rate float64) {
 	}
 }
 
+// remb takes what the client thinks that the path carries. It follows what arrives, so
+// only what is less than is sent is a limit; it lifts one sooner than time does.
+func (l *lossOnly) remb(now int64, estimate, rate float64) {
+	switch {
+	case estimate < rate:
+		l.cap, l.at = min(max(estimate, senderLeast), senderMost), now
+	case l.cap != 0 && estimate > l.cap:
+		l.cap = min(estimate, senderMost)
+	}
+}
+
 func (l *lossOnly) budget() float64 {
 	if l.cap == 0 {
 		return math.Inf(1)

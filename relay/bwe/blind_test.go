@@ -53,3 +53,28 @@ func TestAbsurdReceiverReports(t *testing.T) {
 		}
 	}
 }
+
+// What a client thinks of its path is a limit only when it is less than is sent: its
+// estimate follows what arrives.
+func TestEstimateOfTheClient(t *testing.T) {
+	s := NewSender()
+	before := s.Budget(1)
+	s.Remb(1, 1, 500e3)
+	if s.Budget(1) != before {
+		t.Error("a client that reports in full is held to less")
+	}
+	s.Blind()
+	for i, step := range []struct{ estimate, rate, want float64 }{
+		{200e3, 150e3, math.Inf(1)}, // it has seen no more
+		{100e3, 150e3, 100e3},
+		{120e3, 90e3, 120e3},
+		{90e3, 90e3, 120e3},
+		{0, 90e3, senderLeast},
+		{1e18, 90e3, senderMost},
+	} {
+		s.Remb(int64(i)*1e9, step.estimate, step.rate)
+		if b := s.Budget(int64(10+i) * 1e9); b != step.want {
+			t.Errorf("step %d: %.0f bytes per second, want %.0f", i, b, step.want)
+		}
+	}
+}

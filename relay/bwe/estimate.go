@@ -101,6 +101,12 @@ const (
 	// stretch is how far beyond what arrives the cap of a path that needs proof grows by
 	// itself: the next picture is larger than the last.
 	stretch, leap = 1.25, 1.5
+	// exceedShare of what is allowed is more than that.
+	exceedShare = 1.1
+	// idleShare of what was carried before is little.
+	idleShare = 0.85
+	// lastingShare of what is carried can be relied on.
+	lastingShare = 0.85
 	// headroom is what may be used beyond twice what is, in bytes per second, so that an
 	// idle link lets a burst through.
 	headroom = 125_000
@@ -184,8 +190,10 @@ func (e *Estimator) relax(dt float64) {
 // what was given up is taken back.
 func (e *Estimator) cut(now int64) {
 	e.limited, e.proof.disappointed = false, true
-	e.cuts++
 	e.cutAt = now
+	if !e.exceeded() {
+		e.cuts++
+	}
 	if e.cuts > yieldAfter {
 		e.cuts = 0
 		e.limit = min(1.4*e.queue, queueLimitMax)
@@ -194,7 +202,7 @@ func (e *Estimator) cut(now int64) {
 		e.held = now
 		return
 	}
-	e.settled = e.carried()
+	e.settle()
 	queue := e.coming(now)
 	share := 1 - queue/drainWithin
 	if e.limit > 2*queueLimit {
@@ -209,6 +217,24 @@ func (e *Estimator) cut(now int64) {
 // path that freezes and then delivers all at once looks as if it carried nothing, hence
 // the floor.
 func (e *Estimator) carried() float64 { return max(e.rate.recent(), cutFloor*e.usual) }
+
+// exceeded tells that more is sent than was allowed, because it could not wait: then a
+// queue or a loss that stays is no surprise.
+func (e *Estimator) exceeded() bool {
+	return e.proof.start > 0 && e.pace.mean() > exceedShare*e.cap
+}
+
+// settle takes what arrives for what the path carries. On a path that needs proof, when
+// no more was sent than what arrived and little of either, that says nothing: something
+// sent before, or the client itself, makes them late.
+func (e *Estimator) settle() {
+	carried := e.carried()
+	sent := e.pace.recent()
+	if e.proof.start > 0 && carried < idleShare*e.settled && sent < idleShare*e.settled && carried > 0.95*sent {
+		carried = idleShare * e.settled
+	}
+	e.settled = carried
+}
 
 // coming is the queue that what is under way will have met: reports are older than the
 // path is long by the queue itself.
@@ -242,7 +268,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 		e.cut(now)
 	case e.over >= overReports && e.cap > 1.1*e.rate.recent():
 		// The path became smaller than the last cut knew.
-		e.settled = e.carried()
+		e.settle()
 		e.cap = max(e.settled*cutMost, e.floor())
 		e.held = max(e.held, now+int64(leastDrain))
 	case e.cap > 0 && e.newest >= e.held && e.calm():
@@ -321,6 +347,11 @@ func (e *Estimator) floor() float64 {
 	return minCap
 }
 
+// lasting is the cap without what is left free for a moment to drain a queue.
+func (e *Estimator) lasting() float64 {
+	return max(e.cap, min(lastingShare*e.settled, e.proof.most))
+}
+
 // Cap is what may be sent on the whole path, in bytes per second; 0 is no limit.
 func (e *Estimator) Cap() float64 { return e.cap }
 
@@ -340,7 +371,9 @@ func (e *Estimator) Limit(now int64) {
 	}
 	e.settled = max(e.rate.mean(), e.floor())
 	e.limited = e.limited || e.cap == 0
-	e.cap, e.cutAt = e.settled, now
+	if e.cutAt = now; e.cap == 0 || e.cap > e.settled || e.proof.start == 0 {
+		e.cap = e.settled
+	}
 }
 
 // Unlimit undoes Limit, unless a queue limited the path before or since.

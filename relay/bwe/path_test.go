@@ -28,13 +28,16 @@ type client struct {
 	swap    float64   //
 	ladder  []float64 // bytes per second of each choice of layers
 	noProbe bool
+	// keyframe in bytes begins each choice of layers.
+	keyframe float64
 
 	seq      uint16
 	layer    int
 	probe    float64
 	probeEnd int64
 	owed     float64
-	media    float64
+	media    float64 // bytes that wait to be sent
+	level    float64 // bytes that may be sent
 	standing float64
 	latest   int64
 
@@ -128,6 +131,9 @@ func (c *client) choose() {
 	}
 	if c.layer != was {
 		c.switches++
+		if c.keyframe > 0 {
+			c.media = c.keyframe // and nothing before it
+		}
 	}
 	if c.layer+1 < len(c.ladder) {
 		want := 1.1 * c.ladder[c.layer+1]
@@ -144,9 +150,15 @@ func (c *client) send() {
 	if c.now%int64(40*time.Millisecond) == 0 { // a picture
 		c.media += c.ladder[c.layer] / 25 * (0.7 + 0.6*c.rng.Float64())
 	}
-	// The publisher paces its pictures.
-	for n := 0; c.media > 0 && n < 3; n++ {
+	// The publisher paces its pictures, and so does the node.
+	if pace := c.s.Pace(); pace > 0 {
+		c.level = min(c.level+max(pace, c.media/.7)*float64(tickNS)/1e9, 1500)
+	} else {
+		c.level = 1e6
+	}
+	for n := 0; c.media > 0 && n < 3 && c.level > 0; n++ {
 		size := min(c.media, 1200)
+		c.level -= size
 		c.packet(int(size), false)
 		c.media -= size
 		c.owed -= size

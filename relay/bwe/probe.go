@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// ProbeFor is how long a probe is sent: longer than a short buffer takes in, and
-	// short enough that a wrong guess leaves half of it queued.
-	ProbeFor = 150 * time.Millisecond
+	// ProbeFor is how long a probe is sent at most: longer than a policer's bucket of a few
+	// packets hides it. It ends when a report tells of a queue.
+	ProbeFor = 200 * time.Millisecond
 	// probeAbove the rate that is wanted, for what follows varies.
 	probeAbove = 1.1
 	// probeMost is the largest step, in caps.
@@ -39,6 +39,7 @@ const (
 // probe is one measurement: more than is needed is sent for a moment, on trial.
 type probe struct {
 	active       bool
+	rate         float64
 	began, until int64 // departures
 	next         int64 // no probe before
 	wait         int64
@@ -91,14 +92,14 @@ func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
 		return 0, false
 	}
 	*p = probe{
-		active: true, began: now, until: now + int64(ProbeFor), late: 1<<63 - 1,
+		active: true, rate: rate, began: now, until: now + int64(ProbeFor), late: 1<<63 - 1,
 		before: e.queue, wait: p.wait, passed: p.passed, proven: p.proven, burnt: p.burnt,
 	}
 	return rate, true
 }
 
 // Probing tells whether a probe begun before goes on: nothing speaks against it yet.
-func (s *Sender) Probing() bool { return s.probe.active && s.estimate.queue < congestedAt }
+func (s *Sender) Probing() bool { return s.probe.active && s.estimate.queue < probeQueue }
 
 // Assume takes a rate for proven, where probes cannot be sent. It is held back like one.
 func (s *Sender) Assume(now int64, want float64) {

@@ -98,25 +98,40 @@ func (s *Sender) weigh(now int64) {
 		s.estimate.proof.disappointed = true
 		s.estimate.cap = max(s.estimate.cap*cutLeast, senderLeast)
 	case lossOthers:
-		s.estimate.prove(0.9 * s.estimate.fair)
+		if !s.estimate.exceeded() {
+			s.estimate.prove(0.9 * s.estimate.fair)
+		}
 	}
 }
 
-// Budget is what may be sent of video, in bytes per second; infinite while nothing is
-// known and the client seems to give no reports.
+// Budget is what may be sent of video before long, in bytes per second; infinite while
+// nothing is known and the client seems to give no reports.
 func (s *Sender) Budget(now int64) float64 {
 	if s.first == 0 {
 		s.first = now
 	}
 	switch {
 	case s.estimate.ready:
-		return s.estimate.cap
+		return s.estimate.lasting()
 	case s.blind != nil:
 		return s.blind.budget()
 	case now-s.first > blindFor:
 		return math.Inf(1)
 	}
 	return senderStart
+}
+
+// Pace is how fast video should leave, in bytes per second; 0 is no limit, as long as
+// the path was never found too narrow. It is below the Budget while a queue drains and
+// above it in a probe.
+func (s *Sender) Pace() float64 {
+	if !s.estimate.ready || !s.estimate.proof.disappointed {
+		return 0
+	}
+	if s.probe.active {
+		return max(s.estimate.cap, s.probe.rate)
+	}
+	return s.estimate.cap
 }
 
 // Tick lets time pass; it is due every 250 ms or so. sent counts whatever leaves with a
@@ -135,6 +150,7 @@ func (s *Sender) Tick(now int64, sent uint64) {
 		s.waiting = now
 	case s.waiting != 0 && now-s.waiting > deafAfter:
 		s.estimate.cap = max(s.estimate.cap*deafShare, senderLeast)
+		s.estimate.settled *= deafShare
 		s.waiting = now - deafAfter/2
 	}
 }

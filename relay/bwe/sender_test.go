@@ -36,7 +36,7 @@ func TestPathShrinksAndGrows(t *testing.T) {
 			c := newClient(5 * mbit)
 			c.rtt = time.Duration(rtt) * time.Millisecond
 			c.check(t, "begin", 3*time.Second, bounds{atLeast: 1.8e6, queue: 120})
-			c.check(t, "5 Mbit/s", 15*time.Second, bounds{atLeast: 2.5e6, queue: 120})
+			c.check(t, "5 Mbit/s", 15*time.Second, bounds{atLeast: 2.5e6, queue: 130})
 			c.rate = .5 * mbit
 			c.run(3 * time.Second)
 			c.check(t, "half a Mbit/s, after 3 s", 20*time.Second, bounds{atLeast: 120e3, atMost: 480e3, queue: 180})
@@ -78,6 +78,35 @@ func TestPolicerIsRespected(t *testing.T) {
 	c.check(t, "policed", 30*time.Second, bounds{atLeast: 300e3})
 	if lost := 1 - c.arrived/c.offered; lost > .1 {
 		t.Errorf("%.0f %% lost", lost*100)
+	}
+}
+
+// On a narrow path each change of layers costs a keyframe of half a second: it neither
+// stands in the path's queue nor is taken for a path that became narrower still.
+func TestKeyframesFitNarrowPath(t *testing.T) {
+	c := newClient(5 * mbit)
+	c.keyframe = 30_000
+	c.run(10 * time.Second)
+	c.rate = .5 * mbit
+	c.run(3 * time.Second)
+	c.check(t, "half a Mbit/s, after 3 s", 30*time.Second, bounds{atLeast: 120e3, queue: 120, queueMost: 400})
+	if c.floor < .15*mbit || c.switches > 10 {
+		t.Errorf("budget down to %.0f kbit/s, %d changes of layers", c.floor*8/1e3, c.switches)
+	}
+}
+
+// A loss asks for less, never for more than a queue had left.
+func TestLossRaisesNothing(t *testing.T) {
+	c := newClient(5 * mbit)
+	c.run(10 * time.Second)
+	c.rate = .5 * mbit
+	for c.s.estimate.cuts == 0 {
+		c.run(10 * time.Millisecond)
+	}
+	before := c.s.estimate.cap
+	c.s.estimate.Limit(c.now)
+	if got := c.s.estimate.cap; got > before {
+		t.Errorf("%.0f bytes per second, %.0f before", got, before)
 	}
 }
 

@@ -1,6 +1,10 @@
 package link
 
-import "time"
+import (
+	"time"
+
+	"maille/relay"
+)
 
 const (
 	// chainWindow is how far back a packet can be told from a duplicate and a gap can
@@ -21,6 +25,10 @@ const (
 	// chainIdle is how long an encoding may send nothing before it starts anew: until then
 	// its sequence numbers cannot have wrapped, 3,000 packets a second.
 	chainIdle = int64(10 * time.Second)
+	// A packet is asked for only while the answer can still be played: sound within the
+	// longest playout delay of calls, pictures before a keyframe is the better repair.
+	audioInTime = int64(400 * time.Millisecond)
+	videoInTime = int64(time.Second)
 	// repairDeadline is when a gap is given up, after the round trips of its requests.
 	repairDeadline = int64(150 * time.Millisecond)
 )
@@ -34,6 +42,7 @@ type chain struct {
 	heard   int64 // when the last packet came
 	gaps    []gap
 	hold    int64 // current wait before a gap is asked for
+	inTime  int64 // how late an answer may be, 0 for no bound
 
 	received, duplicates, repaired, revived, late, lost uint64
 }
@@ -56,6 +65,13 @@ type gap struct {
 	noticed  int64
 	due      int64 // when it is asked for, or given up
 	asks     uint8
+}
+
+func newChain(kind relay.Kind) *chain {
+	if kind == relay.Audio {
+		return &chain{inTime: audioInTime}
+	}
+	return &chain{inTime: videoInTime}
 }
 
 func (c *chain) at(seq uint16) *seenPacket { return &c.seen[seq%chainWindow] }
@@ -210,7 +226,7 @@ func (c *chain) due(now, rtt int64, ask func(from uint16, mask uint32)) (next in
 			i++
 			continue
 		}
-		if g.asks >= maxAsks {
+		if g.asks >= maxAsks || c.inTime > 0 && now+rtt-g.noticed > c.inTime {
 			c.giveUp(i)
 			continue
 		}

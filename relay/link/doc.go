@@ -126,6 +126,7 @@ type TrackRef struct {
 var (
 	ErrClosed    = errors.New("link: closed")
 	ErrSilent    = errors.New("link: peer silent")
+	ErrDied      = errors.New("link: peer died")
 	ErrReplaced  = errors.New("link: replaced by a newer session")
 	ErrForgotten = errors.New("link: peer forgotten")
 	// ErrFull ends a session whose peer does not take what it is sent: what would have

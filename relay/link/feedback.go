@@ -93,6 +93,7 @@ func (s *Session) sendAsks(now int64) (next int64) {
 		for enc := range u.in {
 			in := &u.in[enc]
 			in.Lock()
+			u.climb(uint8(enc), in.chain)
 			if in.chain != nil {
 				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, mask uint32) {
 					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Mask: mask})

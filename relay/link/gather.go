@@ -75,17 +75,17 @@ func (b *bundler) gathers(now int64) time.Duration {
 	}
 	b.gather.judge(now)
 	wait := b.gather.wait(now, n, oldest)
-	q.gathers, q.oldest = b.gather.on, 0
+	q.gathers, q.gathering = b.gather.on, 0
 	if n > 0 {
-		q.oldest = oldest
+		q.gathering = oldest
 	}
 	return wait
 }
 
 // gathered tells whether audio that was just queued should wake the bundler.
 func (q *queue) gathered(now int64) bool {
-	if q.oldest == 0 {
-		q.oldest = now
+	if q.gathering == 0 {
+		q.gathering = now
 	}
-	return !q.gathers || now-q.oldest >= gatherFor || q.audio.len() >= gatherFull
+	return !q.gathers || now-q.gathering >= gatherFor || q.audio.len() >= gatherFull
 }

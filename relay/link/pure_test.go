@@ -95,6 +95,34 @@ func TestChainAsksTwiceThenGivesUp(t *testing.T) {
 	}
 }
 
+// What would come too late to be played is not asked for, or not again.
+func TestChainAsksOnlyInTime(t *testing.T) {
+	for _, tc := range []struct {
+		kind relay.Kind
+		rtt  time.Duration
+		want int
+	}{
+		{relay.Audio, 100 * ms, 2}, {relay.Audio, 250 * ms, 1}, {relay.Audio, 390 * ms, 1}, {relay.Audio, 450 * ms, 0},
+		{relay.Video, 300 * ms, 2}, {relay.Video, 600 * ms, 1}, {relay.Video, 1100 * ms, 0},
+	} {
+		c := newChain(tc.kind)
+		c.got(1, 0, false, 0)
+		c.got(3, 2, true, 0)
+		asks, now := 0, int64(0)
+		for now < never {
+			asked, next := collect(c, now, int64(tc.rtt))
+			asks += len(asked)
+			now = next
+		}
+		if asks != tc.want || c.lost != 1 || len(c.gaps) > 0 {
+			t.Errorf("%v at %v: asked %d times, want %d; %d lost", tc.kind, tc.rtt, asks, tc.want, c.lost)
+		}
+		if dup, _ := c.got(2, 1, true, int64(time.Second)); dup || c.lost != 0 {
+			t.Errorf("%v at %v: what came after all does not pass", tc.kind, tc.rtt)
+		}
+	}
+}
+
 func TestChainWaitsForWhatIsOnlyLate(t *testing.T) {
 	var c chain
 	c.got(1, 0, false, 0)

@@ -51,10 +51,10 @@ type queue struct {
 	turn   int
 	video  int // packets pending in all of active
 	closed bool
-	// gathers: audio does not wake the bundler before the oldest has waited a while. oldest
+	// gathers: audio does not wake the bundler before the oldest has waited a while. gathering
 	// is since when, 0 while there is none.
-	gathers bool
-	oldest  int64
+	gathers   bool
+	gathering int64
 }
 
 // roomQueue is the streams of one room. What a stream or a room may send in its turn it
@@ -159,6 +159,30 @@ func (q *queue) take(o *outStream) entry {
 	return e
 }
 
+// purge takes out what waits of one layer of a stream, oldest first: of a layer that is
+// shed, what left later would only keep others from arriving in time.
+func (q *queue) purge(o *outStream, spatial, temporal uint8) (gone []entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := o.pending.len()
+	if n == 0 || q.closed {
+		return nil
+	}
+	for range n {
+		e := o.pending.pop()
+		if e.p.Spatial == spatial && e.p.Temporal == temporal {
+			gone = append(gone, e)
+			q.video--
+		} else {
+			o.pending.push(e)
+		}
+	}
+	if o.pending.len() == 0 {
+		q.retire(o)
+	}
+	return gone
+}
+
 // retire takes a stream without pending video out of the rounds.
 func (q *queue) retire(o *outStream) {
 	r := o.room
@@ -232,6 +256,18 @@ func (r *roomQueue) next() (o *outStream, size int) {
 		o.deficit += quantum
 		r.turn = (r.turn + 1) % len(r.active)
 	}
+}
+
+// oldest is how long the first of the waiting video has waited.
+func (q *queue) oldest(now int64) (waited int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.active {
+		for _, o := range r.active {
+			waited = max(waited, now-o.pending.first().at)
+		}
+	}
+	return waited
 }
 
 // waiting tells whether anything but audio waits.

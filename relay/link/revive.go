@@ -3,12 +3,16 @@ package link
 import (
 	"math"
 	"time"
+
+	"maille/relay"
 )
 
 const (
 	// downSlack of a round trip is granted beyond downAfter: what a peer says after a path was
 	// cut for downAfter needs that to come.
 	downSlack = 1.5
+	// suspectSlack beyond a round trip and a half lets two more probes be sent and answered.
+	suspectSlack = 100 * time.Millisecond
 	// outageAfter is a silence in which QUIC has backed off so far that new lanes are up
 	// before old ones would try again.
 	outageAfter = int64(500 * time.Millisecond)
@@ -22,6 +26,19 @@ const (
 // patience is the silence that ends a session.
 func (s *Session) patience() int64 {
 	return int64(downAfter) + int64(downSlack*float64(min(s.RTT(), downAfter/2)))
+}
+
+// Suspect tells that the peer's process may have died: some connection to it was reset. It
+// is probed at once, and if it does not answer, the session ends long before silence
+// alone would end it.
+func (s *Session) Suspect() {
+	s.suspected.CompareAndSwap(0, relay.Now())
+	s.wake()
+}
+
+// suspicion is how long a suspected peer has to answer.
+func (s *Session) suspicion() int64 {
+	return int64(suspectSlack) + int64(downSlack*float64(min(s.RTT(), downAfter/2)))
 }
 
 // hear notes that something came. After an outage it wakes the upkeep.

@@ -71,3 +71,36 @@ func TestLagIsWhatIsNewOfTheDifference(t *testing.T) {
 		t.Errorf("no new loss: %d and %d", recent, steady)
 	}
 }
+
+// A peer whose process is said to have died is let go of within a round trip and a half
+// if it does not answer, and not at all if it does.
+func TestSuspectedPeer(t *testing.T) {
+	for _, dead := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPair(t, conditions{delay: 50 * ms})
+			defer p.stop()
+			_, sb := p.sessions(t)
+			settle(2 * time.Second)
+			if dead {
+				p.both(p.a.host, p.b.host, conditions{cut: true})
+			}
+			began := time.Now()
+			for range 3 {
+				sb.Suspect()
+			}
+			select {
+			case <-sb.Done():
+				if took := time.Since(began); !dead || took > 300*ms {
+					t.Errorf("dead is %v: ended after %v", dead, took)
+				}
+			case <-time.After(600 * ms): // silence would take a second
+				if dead {
+					t.Error("a dead peer is not let go of")
+				}
+			}
+			if suspected := sb.suspected.Load(); !dead && suspected != 0 {
+				t.Error("a peer that answered is still suspected")
+			}
+		})
+	}
+}

@@ -37,6 +37,8 @@ type Session struct {
 	// revived: something came after an outage.
 	revived atomic.Bool
 	rtt     atomic.Int64 // smoothed, nanoseconds; 0 before the first echo
+	// suspected is since when the peer may be dead, 0 if nothing says so.
+	suspected atomic.Int64
 	// probed is when the last probes left, by id; 0 once answered.
 	probed [16]atomic.Int64
 
@@ -166,6 +168,7 @@ func (s *Session) upkeep() {
 		id        uint32
 		nextProbe = relay.Now()
 		asked     int64
+		checked   int64 // the suspicion that was probed for
 	)
 	for {
 		select {
@@ -179,8 +182,16 @@ func (s *Session) upkeep() {
 			s.end(ErrSilent)
 			return
 		}
+		suspected := s.suspected.Load()
+		if suspected != 0 && now-suspected > s.suspicion() {
+			s.end(ErrDied)
+			return
+		}
+		if suspected != checked && suspected != 0 {
+			checked, nextProbe = suspected, now
+		}
 		s.revive(now)
-		quiet := now-s.heard.Load() > int64(quietAfter)
+		quiet := suspected != 0 || now-s.heard.Load() > int64(quietAfter)
 		if quiet && now < nextProbe && now-asked >= int64(quietEvery) {
 			asked = now
 			s.control.offer(wire.AppendProbe(newDatagram(), wire.TypeProbe, id))
@@ -212,6 +223,9 @@ func (s *Session) echoed(id uint32, now int64) {
 	at := s.probed[id%uint32(len(s.probed))].Swap(0)
 	if at == 0 || now < at {
 		return
+	}
+	if since := s.suspected.Load(); since != 0 && at >= since {
+		s.suspected.CompareAndSwap(since, 0)
 	}
 	sample, old := now-at, s.rtt.Load()
 	if old == 0 {

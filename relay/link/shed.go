@@ -154,23 +154,31 @@ func going(layers []layerLoad) (sum float64) {
 	return sum
 }
 
-// overWait in the queue is overload, before the queue begins to drop.
-const overWait = int64(100 * time.Millisecond)
+const (
+	// overWait in the queue is overload, before the queue begins to drop.
+	overWait = int64(100 * time.Millisecond)
+	// beginWait is as well when what goes is overTimes what the path is known to carry: the
+	// queue only grows from there.
+	beginWait = int64(20 * time.Millisecond)
+	overTimes = 1.1
+)
 
 // tuneShed measures what every layer brings and sheds or restores, with every probe.
 func (s *Session) tuneShed(now int64) {
 	dropped := s.counters.drops[relay.DropQueueFull].Load()
-	overloaded := (s.queuedFor.Swap(0) > overWait || dropped != s.droppedBefore) && !s.cut(now)
+	wait := max(s.queuedFor.Swap(0), s.queue.oldest(now))
+	overloaded := wait > overWait || dropped != s.droppedBefore
 	seconds := float64(now-s.shedAt) / 1e9
 	s.droppedBefore, s.shedAt = dropped, now
 	s.loads = s.loads[:0]
-	demand := 0.0
+	demand, goes := 0.0, 0.0
 	for _, o := range s.outs.all() {
 		from := len(s.loads)
 		s.loads = o.loads(s.loads, seconds)
 		for _, l := range s.loads[from:] {
 			demand += l.rate
 		}
+		goes += going(s.loads[from:])
 		if o.track.Kind() == relay.Audio {
 			s.loads = s.loads[:from] // never shed
 		}
@@ -178,6 +186,10 @@ func (s *Session) tuneShed(now int64) {
 	s.counters.demand.Store(math.Float64bits(demand))
 	_, delivered, _ := s.sent.path()
 	capacity := max(s.sent.rateCap(), delivered)
+	if s.sent.rateCap() > 0 && wait > beginWait && goes > overTimes*capacity {
+		overloaded = true
+	}
+	overloaded = overloaded && !s.cut(now)
 	if !overloaded && s.sent.rateCap() == 0 {
 		capacity = 0 // unknown, and not reached
 	}
@@ -223,10 +235,14 @@ func (o *outStream) loads(dst []layerLoad, seconds float64) []layerLoad {
 	return dst
 }
 
-// shedLayer stops or resumes a layer. A resumed one needs a keyframe to be of use.
+// shedLayer stops or resumes a layer, with what of it waits. A resumed one needs a keyframe to be of use.
 func (o *outStream) shedLayer(spatial, temporal uint8, shed bool) {
 	bit := uint32(relay.Layer(spatial, temporal))
 	if shed {
+		for _, e := range o.s.queue.purge(o, spatial, temporal) {
+			o.leave(e.p)
+			o.drop(e, relay.DropShed)
+		}
 		o.shedding.Or(bit)
 		return
 	}

@@ -70,6 +70,7 @@ type Traffic struct{ Datagrams, Packets, Bytes uint64 }
 // StreamStats is one track on the session.
 type StreamStats struct {
 	Track, Room string
+	Kind        relay.Kind
 	// Outgoing tells that this node sends it.
 	Outgoing       bool
 	Layers         relay.LayerSet
@@ -98,7 +99,7 @@ func (s *Session) Stats() Stats {
 	st.DatagramSize = s.sent.steadySize()
 	for _, o := range s.outs.all() {
 		st.Streams = append(st.Streams, StreamStats{
-			Track: string(o.ref.ID), Room: o.ref.Room, Outgoing: true, Layers: relay.LayerSet(o.layers.Load()),
+			Track: string(o.ref.ID), Room: o.ref.Room, Kind: o.track.Kind(), Outgoing: true, Layers: relay.LayerSet(o.layers.Load()),
 			Packets: o.packets.Load(), Bytes: o.bytes.Load(), Repaired: o.repairs.Load(), Shed: o.shed.Load(),
 		})
 	}
@@ -113,7 +114,7 @@ func (u *Upstream) stats() StreamStats {
 	layers := u.layers
 	u.mu.Unlock()
 	st := StreamStats{
-		Track: string(u.ref.ID), Room: u.ref.Room, Layers: layers,
+		Track: string(u.ref.ID), Room: u.ref.Room, Kind: u.track.Kind(), Layers: layers,
 		Bytes: u.bytes.Load(), Shed: u.peerShed.Load(),
 	}
 	for i := range u.in {

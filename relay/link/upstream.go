@@ -36,6 +36,7 @@ type Upstream struct {
 	bytes    atomic.Uint64
 	peerSent atomic.Uint64
 	peerShed atomic.Uint64
+	wanted   wanted
 	gapped   atomic.Bool // in the session's list of those with gaps
 }
 
@@ -116,18 +117,6 @@ func (u *Upstream) Keyframe(spatial uint8) {
 	}}})
 }
 
-// Resend implements relay.Source.
-func (u *Upstream) Resend(spatial uint8, seqs []uint16) {
-	if u.Err() != nil {
-		return
-	}
-	m := &linkpb.Resend{Handle: uint32(u.handle), Encoding: uint32(spatial)}
-	for _, q := range seqs[:min(len(seqs), maxResend)] {
-		m.Seqs = append(m.Seqs, uint32(q))
-	}
-	u.s.tell(&linkpb.Control{Body: &linkpb.Control_Resend{Resend: m}})
-}
-
 // Close ends the stream; the track keeps what it has. It must not be called from
 // within a Push of the track.
 func (u *Upstream) Close() {
@@ -161,7 +150,7 @@ func (u *Upstream) frame(f *wire.Frame, now int64) {
 	in.Lock()
 	defer in.Unlock()
 	if in.chain == nil {
-		in.chain = new(chain)
+		in.chain = newChain(u.track.Kind())
 	}
 	revived := in.revived
 	duplicate, gapped := in.got(f.Seq, f.Prev, f.HasPrev, now)

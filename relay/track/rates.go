@@ -1,6 +1,7 @@
 package track
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -11,8 +12,16 @@ const (
 	// rateEvery is how often rates are measured anew, while somebody asks.
 	rateEvery = 500 * 1e6 // nanoseconds
 	// Rates follow what is measured: rises soon, falls slowly, so that the pictures of a
-	// calm second are not taken for what the next will cost.
-	rateUp, rateDown = 0.4, 0.15
+	// calm second are not taken for what the next will cost. Shares of the difference,
+	// every rateEvery.
+	rateUp, rateDown = 0.25, 0.15
+	// A layer that sent nothing for so long begins anew, with a keyframe, and no rate is
+	// told from that: it would be several times what follows.
+	rateSilent = 2e9 // nanoseconds
+	// Its rate is then told first from rateSettle, and rateWindows in which something came:
+	// one that was asked for by mistake ends before.
+	rateSettle  = 1e9 // nanoseconds
+	rateWindows = 3
 	// packetOverhead is what a packet takes on a path beyond its payload: RTP and its
 	// extensions, encryption, UDP and IP.
 	packetOverhead = 66
@@ -29,9 +38,17 @@ type meter struct {
 	known atomic.Pointer[Rates]
 	due   atomic.Int64 // next measurement
 
-	mu   sync.Mutex // guards all below
-	at   int64      // of the last measurement
-	then [relay.MaxSpatial * relay.MaxTemporal]uint64
+	mu     sync.Mutex // guards all below
+	layers [relay.MaxSpatial * relay.MaxTemporal]layerMeter
+}
+
+// layerMeter is what is known of a layer between measurements.
+type layerMeter struct {
+	seen  uint64  // bytes, by the last measurement
+	at    int64   // the last one that saw some
+	since int64   // the one that its next rate counts from
+	bytes float64 // since then
+	n     int     // measurements that saw some, since then
 }
 
 func (m *meter) note(p *relay.Packet) {
@@ -57,23 +74,39 @@ func (m *meter) measure(now int64) {
 	if old := m.known.Load(); old != nil {
 		r = *old
 	}
-	passed := float64(now-m.at) / 1e9
-	for i := range m.bytes {
-		n := m.bytes[i].Load()
-		got := float64(n-m.then[i]) / passed
-		m.then[i] = n
-		rate := &r[i/relay.MaxTemporal][i%relay.MaxTemporal]
+	for i := range m.layers {
+		l, n := &m.layers[i], m.bytes[i].Load()
+		got := float64(n - l.seen)
+		l.seen = n
 		switch {
-		case got == 0 || m.at == 0 || passed <= 0 || passed > 10:
-		case *rate == 0:
-			*rate = got
-		case got > *rate:
-			*rate += (got - *rate) * rateUp
-		default:
-			*rate += (got - *rate) * rateDown
+		case got == 0:
+			continue
+		case l.at == 0 || now-l.at > rateSilent:
+			*l = layerMeter{seen: n, at: now, since: now}
+			continue
 		}
+		l.at, l.bytes, l.n = now, l.bytes+got, l.n+1
+		l.settle(now, &r[i/relay.MaxTemporal][i%relay.MaxTemporal])
 	}
-	m.at = now
 	m.due.Store(now + rateEvery)
 	m.known.Store(&r)
+}
+
+// settle brings a rate up to date if it can be told already.
+func (l *layerMeter) settle(now int64, rate *float64) {
+	passed := float64(now - l.since)
+	if passed < rateEvery || *rate == 0 && (passed < rateSettle || l.n < rateWindows) {
+		return
+	}
+	got := l.bytes / passed * 1e9
+	l.since, l.bytes, l.n = now, 0, 0
+	follow := rateDown
+	switch {
+	case *rate == 0:
+		*rate = got
+		return
+	case got > *rate:
+		follow = rateUp
+	}
+	*rate += (got - *rate) * (1 - math.Pow(1-follow, passed/rateEvery))
 }

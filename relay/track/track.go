@@ -18,6 +18,10 @@ const (
 	// liveFor is how long a layer counts as sent after its last packet.
 	liveFor = 1e9 // nanoseconds
 	never   = 1<<63 - 1
+	// clockEvery is the least time between clock pairs of an encoding that pass. Publishers
+	// report once in a second or five; one that floods would make every link on the way
+	// carry a control message for each.
+	clockEvery = 100 * 1e6 // nanoseconds
 )
 
 // Track carries one published track through this node. Its methods may be called
@@ -159,13 +163,17 @@ func (t *Track) ringSize() int {
 	return videoRing
 }
 
-// Clock notes a clock pair and passes it to every sink.
+// Clock notes a clock pair and passes it to every sink, one per encoding and 100 ms.
 func (t *Track) Clock(c relay.Clock) {
 	if c.Spatial >= relay.MaxSpatial {
 		t.drops.Add(relay.DropMalformed)
 		return
 	}
-	t.clocks[c.Spatial].Store(&c)
+	last := &t.clocks[c.Spatial]
+	before := last.Load()
+	if before != nil && uint64(c.Arrived-before.Arrived) < clockEvery || !last.CompareAndSwap(before, &c) {
+		return
+	}
 	for _, tap := range *t.taps.Load() {
 		tap.sink.Clock(c)
 	}

@@ -154,6 +154,20 @@ func TestClocks(t *testing.T) {
 	equal(t, "sink", got.clocks, []relay.Clock{c})
 }
 
+// A publisher that floods with sender reports does not make links do so.
+func TestClocksArePaced(t *testing.T) {
+	track := newTrack(t)
+	got := &sink{}
+	track.Attach(got, relay.NoLayers)
+	for i := range int64(1000) {
+		track.Clock(relay.Clock{Arrived: i * ms})
+		track.Clock(relay.Clock{Spatial: 1, Arrived: i * ms})
+	}
+	equal(t, "passed in a second", len(got.clocks), 2*10)
+	last, _ := track.LastClock(0)
+	equal(t, "the last that passed", last.Arrived, int64(900*ms))
+}
+
 func TestLive(t *testing.T) {
 	now := int64(0)
 	track := newTrack(t, WithClock(func() int64 { return now }))

@@ -87,7 +87,7 @@ export default [
   { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
   { name: "VP9 SVC, two peer connections", seconds: 60, run: (ctx) => shown(ctx, { from: "lea", codec: "vp9", rgb: [30, 200, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
   // Over one connection browsers offer to receive no dependency descriptor, and cannot tell AV1's layers apart.
-  { name: "AV1 SVC, and its backup for one peer connection", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", single: "vp8", rgb: [40, 40, 230], heights: [180, 360], mode: "L2T3_KEY", seconds: 20 }) },
+  { name: "AV1 SVC, and its backup for one peer connection", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", single: "vp8", rgb: [40, 40, 230], heights: [180, 360], options: { backupCodecPolicy: 1 }, mode: "L2T3_KEY", seconds: 20 }) },
   { name: "H264", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "h264", rgb: [230, 220, 30], heights: [180, 360] }) },
   { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
   { name: "audio with redundancy", seconds: 40, run: red },
