@@ -39,8 +39,8 @@ func TestRoomSettings(t *testing.T) {
 			EmptyTimeoutS: 1, DepartureTimeoutS: 2, MaxParticipants: 3, Loudest: proto.Uint32(4), MinPlayoutDelayMs: 100, MaxPlayoutDelayMs: 200,
 		}},
 		"the token's": {
-			&livekit.RoomConfiguration{EmptyTimeout: 10, DepartureTimeout: 20, MaxParticipants: 30, MinPlayoutDelay: 300, Metadata: "m"},
-			&meshpb.RoomSettings{EmptyTimeoutS: 10, DepartureTimeoutS: 20, MaxParticipants: 30, Loudest: proto.Uint32(4), MinPlayoutDelayMs: 300, Metadata: "m"},
+			&livekit.RoomConfiguration{EmptyTimeout: 10, DepartureTimeout: 20, MaxParticipants: 30, MinPlayoutDelay: 300, SyncStreams: true, Metadata: "m"},
+			&meshpb.RoomSettings{EmptyTimeoutS: 10, DepartureTimeoutS: 20, MaxParticipants: 30, Loudest: proto.Uint32(4), MinPlayoutDelayMs: 300, SyncStreams: true, Metadata: "m"},
 		},
 	} {
 		if diff := cmp.Diff(tt.want, roomSettings(of, tt.token), protocmp.Transform()); diff != "" {

@@ -21,11 +21,14 @@ const scenarios = [
   { name: "signal-reconnect", resumed: true },
   { name: "resume-reconnect", resumed: false },
   { name: "disconnect-signal-on-resume", resumed: false },
+  { name: "disconnect-signal-on-resume-no-messages", resumed: false },
   { name: "full-reconnect", fresh: true },
   { name: "leave-full-reconnect", fresh: true },
   { name: "node-failure" },
   { name: "migration" },
   { name: "force-tcp", fresh: true, tcp: true },
+  // There is no TURN server here that is reached by TLS, so TCP must do.
+  { name: "force-tls", fresh: true, tcp: true },
 ];
 
 /** Media of a pair, both ways, counted from now: frames decoded and packets of sound. */
