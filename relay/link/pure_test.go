@@ -102,8 +102,13 @@ func TestChainAsksOnlyInTime(t *testing.T) {
 		rtt  time.Duration
 		want int
 	}{
-		{relay.Audio, 100 * ms, 2}, {relay.Audio, 250 * ms, 1}, {relay.Audio, 390 * ms, 1}, {relay.Audio, 450 * ms, 0},
-		{relay.Video, 300 * ms, 2}, {relay.Video, 600 * ms, 1}, {relay.Video, 1100 * ms, 0},
+		{relay.Audio, 100 * ms, 2},
+		{relay.Audio, 250 * ms, 1},
+		{relay.Audio, 390 * ms, 1},
+		{relay.Audio, 450 * ms, 0},
+		{relay.Video, 300 * ms, 2},
+		{relay.Video, 600 * ms, 1},
+		{relay.Video, 1100 * ms, 0},
 	} {
 		c := newChain(tc.kind)
 		c.got(1, 0, false, 0)
