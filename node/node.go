@@ -59,6 +59,7 @@ type Node struct {
 	verifier *auth.Verifier
 
 	life   context.Context // ends when Close begins
+	met    chan struct{}   // closed once gossip can be asked
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	closed sync.Once
@@ -107,6 +108,7 @@ func New(o Options) (*Node, error) {
 		joins: guard.Pace{Rate: joinRate, Burst: joinBurst, Most: joinsHeld},
 	}
 	n.life, n.cancel = context.WithCancel(context.Background())
+	n.met = make(chan struct{})
 	n.log = slog.New(obs.Calm(o.Log.Handler(), func() bool { return n.life.Err() != nil })).With("node", o.Config.Name)
 	n.self = view.Node{
 		Name: o.Config.Name, Region: o.Config.Region, Version: Version(), State: view.Serving, Voter: true,
@@ -232,6 +234,9 @@ func (n *Node) openGossip() error {
 		Advertise: n.cfg.AdvertiseAddr(n.cfg.Ports.Gossip), Seeds: n.cfg.Seeds, Keys: n.cfg.GossipKeys,
 		OnChange: n.members, Log: n.log,
 	})
+	if err == nil {
+		close(n.met)
+	}
 	return err
 }
 

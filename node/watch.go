@@ -25,6 +25,10 @@ func (n *Node) watchProcess(s *link.Session) {
 		case <-ctx.Done():
 		}
 	}()
+	select {
+	case <-n.met: // links come up before it
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		n.watchConnection(ctx, s)
 		select {
