@@ -117,6 +117,10 @@ func TestCodecStructures(t *testing.T) {
 						wait(time.Millisecond)
 					}
 				}
+				wait(3 * time.Second) // the node gathers its numbers every two
+				if got := s.c.Metrics(node)[`maille_client_packets_total{direction="in",kind="video"}`]; got < 5000 {
+					t.Errorf("the node took %v packets of 6000: they are refused before anything reads them", got)
+				}
 			})
 		})
 	}
