@@ -34,7 +34,7 @@ type bundler struct {
 }
 
 // bundle sends what is queued: everything that waits now goes into as few datagrams
-// as fit; nothing waits for more to come.
+// as fit; nothing waits for more to come, save audio while there is much of it.
 func (s *Session) bundle() {
 	b := &bundler{s: s}
 	defer b.release()

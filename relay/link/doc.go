@@ -9,7 +9,8 @@
 // Sending: a bounded queue (queue.go), one goroutine that bundles what is queued
 // (bundler.go; much audio gathers a little first, gather.go), and the lane a stream is on, or
 // that in use, or else the least loaded (order.go, lane.go), several datagrams at once
-// (handover.go).
+// (handover.go). Below QUIC, packets of one size leave and come in one system call
+// (socket_linux.go).
 // The peer reports what arrives when (feedback.go, sentlog.go); from that follow the pace
 // of the whole link (relay/bwe), the number of lanes (lanecount.go, warm.go), copies of
 // audio and second repairs (double.go, seconds.go), what is shed (shed.go) and how large datagrams are (size.go).
@@ -18,7 +19,8 @@
 // node is bounded (budget.go, and the limits below). All connections of an endpoint share
 // one UDP socket. After an outage lanes are replaced (revive.go).
 //
-// Goroutines: an endpoint owns its accept loop and one loop per peer it dials. A
+// Goroutines: an endpoint owns its accept loop, one loop per peer it dials and, on Linux,
+// one that writes to the socket. A
 // session owns its control reader and writer, one reader per channel the peer opened
 // and one writer per channel with something to send, the upkeep (probes, reports,
 // repair requests), the bundler, the lane dialer, and two per lane. They all end
