@@ -8,13 +8,13 @@ import (
 	"maille/relay/wire"
 )
 
-// Arrivals are reported after reportEvery, or once there are reportFull of them, so that
-// the sender knows what is in flight about as well as QUIC's own acknowledgements tell
-// QUIC. A report costs a datagram of some 100 bytes, and a wake of both nodes, so there is
-// none within reportApart of another.
+// Arrivals are reported after reportEvery, or once there are reportFull of them: what is in
+// flight need not be known as well as QUIC's own acknowledgements tell QUIC. A report costs
+// a datagram of some 100 bytes, and a wake of both nodes, so there is none within
+// reportApart of another.
 const (
 	reportEvery = int64(25 * time.Millisecond)
-	reportFull  = 24
+	reportFull  = 96
 	reportApart = int64(5 * time.Millisecond)
 	// lateAfter is how long a datagram stays in reports at least: those of one burst come
 	// apart by what lanes hold back, while the reports about it follow each other at once.
