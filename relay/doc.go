@@ -27,5 +27,7 @@
 // What goes on at 5 is bounded by what the client's path carries: each packet gets a
 // number of the connection (relay/twcc), the client reports which of them came and
 // when, relay/bwe makes of that what the path carries, and relay/allocate divides it
-// among the videos. A layer that nobody gets is demanded of nobody.
+// among the videos. A layer that nobody gets is demanded of nobody. Once the path was
+// found too narrow, video leaves no faster than it carries (the pacer of node/rtc):
+// what waits does so here, where sound overtakes it and a keyframe makes it needless.
 package relay

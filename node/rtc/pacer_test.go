@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"maille/relay"
 	"maille/relay/rewrite"
 )
@@ -177,6 +179,31 @@ func TestPacerIsBoundedAndLetsGo(t *testing.T) {
 	c.offer(1, false)
 	if c.video.n != 0 {
 		t.Fatal("a packet waits after the end")
+	}
+}
+
+// On a narrow path nothing before the newest keyframe is sent again.
+func TestNarrowPathRepairsWhatCounts(t *testing.T) {
+	for _, tt := range []struct {
+		rate float64
+		want uint64 // repairs of one packet before the keyframe, and one after
+	}{{0, 2}, {1e6, 1}} {
+		s, tr, _ := bench(relay.Video, webrtc.MimeTypeVP8)
+		f := newPacketFeed(webrtc.MimeTypeVP8, 500)
+		for range 100 {
+			f.push(tr)
+		}
+		before := s.newest - 10
+		f.key = true
+		for range 20 {
+			f.push(tr)
+		}
+		s.peer.path.pacer.set(tt.rate)
+		s.answer(f.at, []uint16{before, s.newest - 5})
+		if got := s.resent.Load(); got != tt.want {
+			t.Errorf("pace %.0f: %d packets sent again, want %d", tt.rate, got, tt.want)
+		}
+		s.peer.path.pacer.close()
 	}
 }
 

@@ -48,6 +48,7 @@ type packetFeed struct {
 	raw  []byte
 	look *codec.Inspector
 	at   int64
+	key  bool // the next packet begins a keyframe
 }
 
 func newPacketFeed(mime string, size int) *packetFeed {
@@ -66,9 +67,10 @@ func (f *packetFeed) push(tr *track.Track) {
 	binary.BigEndian.PutUint32(f.raw[4:], uint32(f.seq)*3000)
 	binary.BigEndian.PutUint16(f.raw[14:], 0x8000|f.seq&0x7fff)
 	f.raw[16] = 0
-	if f.seq > 1 {
+	if f.seq > 1 && !f.key {
 		f.raw[16] = 1
 	}
+	f.key = false
 	n := copy(p.Buffer(), f.raw)
 	if err := packet.Parse(p, n, packet.ExtMap{}); err != nil {
 		panic(err)
