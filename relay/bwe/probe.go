@@ -31,9 +31,11 @@ const (
 	// alone for burntFirst, and each time for longer.
 	probeTrust = int64(5 * time.Second)
 	burntFirst = int64(10 * time.Second)
-	burntLong  = int64(60 * time.Second)
+	burntLong  = int64(20 * time.Second)
 	burntShare = 0.85
-	probeLeast = 5 // packets
+	// Once so much of that rate arrives and nothing queues, the path has become another.
+	burntRefuted = 0.85
+	probeLeast   = 5 // packets
 )
 
 // probe is one measurement: more than is needed is sent for a moment, on trial.
@@ -162,6 +164,9 @@ func (s *Sender) judge(now int64) {
 		if p.proven >= p.burnt.rate {
 			p.burnt = burnt{}
 		}
+	}
+	if p.burnt.rate > 0 && e.calm() && e.usual >= burntRefuted*p.burnt.rate {
+		p.burnt = burnt{}
 	}
 	if !p.active || !p.over && now-p.began < probeWithin {
 		return

@@ -42,7 +42,7 @@ func TestPathShrinksAndGrows(t *testing.T) {
 			c.check(t, "half a Mbit/s, after 3 s", 20*time.Second, bounds{atLeast: 120e3, atMost: 480e3, queue: 180})
 			c.rate = 5 * mbit
 			c.run(15 * time.Second)
-			c.check(t, "again 5 Mbit/s, after 15 s", 15*time.Second, bounds{atLeast: 1.6e6, queue: 120})
+			c.check(t, "again 5 Mbit/s, after 15 s", 15*time.Second, bounds{atLeast: 1.6e6, queue: 150})
 		})
 	}
 }
@@ -89,10 +89,21 @@ func TestKeyframesFitNarrowPath(t *testing.T) {
 	c.run(10 * time.Second)
 	c.rate = .5 * mbit
 	c.run(3 * time.Second)
-	c.check(t, "half a Mbit/s, after 3 s", 30*time.Second, bounds{atLeast: 120e3, queue: 120, queueMost: 400})
+	c.check(t, "half a Mbit/s, after 3 s", 30*time.Second, bounds{atLeast: 120e3, queue: 150, queueMost: 400})
 	if c.floor < .15*mbit || c.switches > 10 {
 		t.Errorf("budget down to %.0f kbit/s, %d changes of layers", c.floor*8/1e3, c.switches)
 	}
+}
+
+// A rate that was too much once is tried again once the path carries nearly that.
+func TestPathThatWidensIsFound(t *testing.T) {
+	c := newClient(.5 * mbit)
+	c.ladder = []float64{0, .15 * mbit, .35 * mbit, 1 * mbit, 2 * mbit}
+	c.run(20 * time.Second)
+	c.s.probe.burnt = burnt{rate: .4 * mbit, until: c.now + int64(time.Minute)}
+	c.rate = 5 * mbit
+	c.run(10 * time.Second)
+	c.check(t, "5 Mbit/s, after 10 s", 5*time.Second, bounds{atLeast: 1.5e6})
 }
 
 // A loss asks for less, never for more than a queue had left.
