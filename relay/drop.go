@@ -14,7 +14,7 @@ const (
 	DropQueueFull               // a bounded queue was full; oldest video goes first
 	DropNotWanted               // layer that nobody behind this sink watches
 	DropAwaitingKey             // the switch to this layer waits for its keyframe
-	DropMuted                   // the subscriber paused the track
+	DropMuted                   // the subscriber paused the track, or its publisher is muted
 	DropShed                    // shed under overload, upper layers first
 	DropSend                    // the socket or the transport refused it
 	DropTooLarge                // larger than a link can carry

@@ -52,6 +52,7 @@ func (r *Room) prepare(p *Participant, pub *publication) {
 func (r *Room) addFurther(p *Participant, pub *publication, info *livekit.SimulcastCodecInfo) *further {
 	f := &further{info: info, track: track.New(codecID(pub.info.Sid, info.MimeType), relay.Video, info.MimeType)}
 	f.into = p.pub.Further(relay.TrackID(pub.info.Sid), f.track)
+	f.track.Mute(pub.info.Muted)
 	pub.further = append(pub.further, f)
 	r.mu.Lock()
 	r.origins[f.track.ID()] = origin{f.track, p.member().Restricted()}

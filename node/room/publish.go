@@ -162,9 +162,9 @@ func (r *Room) trackStarted(p *Participant, t rtc.Published) {
 	if pub.info.Type == livekit.TrackType_AUDIO {
 		pub.meter, pub.voice = new(audio.Meter), r.voiceOf(pub.info, p.identity, false)
 		pub.gate = audio.NewGate(pub.voice, pub.meter)
-		pub.gate.Mute(pub.info.Muted)
 		t.Track.SetClassifier(pub.gate)
 	}
+	pub.silence(pub.info.Muted)
 	r.mu.Lock()
 	r.origins[t.Sid] = origin{t.Track, p.member().Restricted()}
 	r.mu.Unlock()
@@ -217,15 +217,25 @@ func (r *Room) mute(p *Participant, sid string, muted bool) bool {
 	pub.ordered = false
 	if pub.info.Muted != muted {
 		pub.info.Muted = muted
-		if pub.gate != nil {
-			pub.gate.Mute(muted) // a client may go on sending what is not to be heard
-		}
+		pub.silence(muted)
 		if !muted && pub.watched != nil {
 			p.tellQuality(pub) // a client may have let its encodings rest meanwhile
 		}
 		r.changed(p)
 	}
 	return true
+}
+
+// silence makes what the client goes on sending while it is muted pass no further.
+func (pub *publication) silence(muted bool) {
+	if pub.gate != nil {
+		pub.gate.Mute(muted)
+		return
+	}
+	pub.track.Mute(muted)
+	for _, f := range pub.further {
+		f.track.Mute(muted)
+	}
 }
 
 // demanded notes which layers of a relay track anyone watches, and tells its publisher

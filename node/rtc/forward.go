@@ -17,10 +17,10 @@ const (
 	audioHistory = 64
 	videoHistory = 512
 
-	// audioPause is how long a track may send nothing before its next packet begins anew,
-	// without a gap in the numbers: after minutes of silence they may have wrapped. What
-	// was lost so long ago nobody asks for.
-	audioPause = 5 * 1e9 // nanoseconds
+	// longPause is how long a track may send nothing before its next packet, of video its
+	// next keyframe, begins anew, without a gap in the numbers: after minutes of silence
+	// they may have wrapped. What was lost so long ago nobody asks for.
+	longPause = 5 * 1e9 // nanoseconds
 
 	// exactDemand asks upstream for the layers of an encoding that are needed, else for
 	// whole encodings. Links tell what they leave out (relay.Packet.Omitted).
@@ -40,7 +40,7 @@ type forwarder struct {
 	want     layer.Want      // both together
 	exact    bool            // see exactDemand
 	resume   bool            // audio: the next packet begins anew
-	last     int64           // audio: when the last packet came
+	last     int64           // when the last packet that goes on came
 }
 
 func newForwarder(d Down, now int64) forwarder {
@@ -135,7 +135,7 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 			return o, relay.DropMuted, false, false, false
 		}
 		if len(p.Payload) > 0 {
-			if f.resume || p.Arrived-f.last > audioPause {
+			if f.resume || p.Arrived-f.last > longPause {
 				f.numbers.Switch(p.Encoding)
 				f.resume = false
 			}
@@ -149,9 +149,10 @@ func (f *forwarder) pass(p *relay.Packet) (o rewrite.Out, why relay.Drop, ok, pa
 			}
 			return o, v.Why, false, pad, false
 		}
-		if v.Switched {
+		if v.Switched || p.Keyframe && p.FrameStart && p.Arrived-f.last > longPause {
 			f.numbers.Switch(p.Encoding)
 		}
+		f.last = p.Arrived
 		marker = marker || v.Top && f.codec.FrameEnd(p)
 	}
 	if o, ok = f.numbers.Next(p); ok {

@@ -49,6 +49,37 @@ func TestSilenceLeavesNoGap(t *testing.T) {
 	}
 }
 
+// Nor are those of a viewer, when a video goes on with a keyframe after what was left out
+// while its publisher was muted, however much that was.
+func TestMutedVideoLeavesNoGap(t *testing.T) {
+	const frame = int64(40e6)
+	f := newForwarder(Down{Kind: relay.Video, Mime: "video/VP8"}, 0)
+	var seq, last uint16
+	now := int64(1e12)
+	push := func(left int, key bool) {
+		t.Helper()
+		p := relay.NewPacket()
+		defer p.Release()
+		seq += uint16(left) + 1
+		now += int64(left+1) * frame
+		p.Seq, p.Arrived, p.Timestamp, p.Omitted = seq, now, uint32(now/frame*3600), uint16(left)
+		p.Keyframe, p.FrameStart = key, true
+		p.Payload = p.Buffer()[12:112]
+		o, why, ok, _, _ := f.pass(p)
+		if !ok {
+			t.Fatalf("after %d: dropped, %s", left, why)
+		}
+		if last != 0 && o.Seq != last+1 {
+			t.Errorf("after %d: %d follows %d", left, o.Seq, last)
+		}
+		last = o.Seq
+	}
+	for _, left := range []int{0, 1, 30, 300, 3100, 32766, 32768, 40000, 63489, 65000, 65535, 65536, 200000} {
+		push(left, true)
+		push(0, false)
+	}
+}
+
 func TestAudioLayersWanted(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -81,6 +81,10 @@ func (r *Ring) Put(p *relay.Packet) Verdict {
 		r.restart(p)
 	default:
 		ahead := int64(int16(p.Seq - uint16(r.newest)))
+		if ahead == int64(p.Omitted)+1 && ahead >= int64(len(r.slots)) {
+			r.restart(p) // no loss, and nothing before it is in reach
+			break
+		}
 		if ahead > maxJump || ahead <= -int64(len(r.slots)) {
 			if !r.suspicious || p.Seq != r.suspect+1 {
 				r.suspect, r.suspicious = p.Seq, true

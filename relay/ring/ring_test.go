@@ -75,6 +75,21 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// A leap as far as what was left out is no leap, however far it is.
+func TestLeapOverWhatWasLeftOut(t *testing.T) {
+	r := New(16, second)
+	put(r, 65000, nil)
+	for _, ahead := range []uint16{17, 3001, 20000, 32767} {
+		newest, _ := r.Newest()
+		if got := put(r, newest+ahead, after(ahead-1)); got != Fresh {
+			t.Errorf("%d ahead: %d", ahead, got)
+		}
+		if r.Lost() != 0 {
+			t.Errorf("%d ahead: %d lost", ahead, r.Lost())
+		}
+	}
+}
+
 // A ring behaves like a set of the numbers within its reach, whatever loss, reorder
 // and repetition do.
 func TestAgainstModel(t *testing.T) {

@@ -28,6 +28,9 @@ type encoding struct {
 	// newcomer sees the replayed packets and then the live ones, with none between.
 	// Lock order: turn, then mu.
 	turn sync.Mutex
+	// withheld is true from the first packet not passed for Mute to the next keyframe
+	// passed; guarded by turn.
+	withheld bool
 
 	packets, bytes, keyframes, duplicates atomic.Uint64
 

@@ -79,7 +79,7 @@ func (t *Track) Resend(encoding uint8, seqs []uint16) {
 }
 
 func (t *Track) keyframe(spatial uint8) {
-	if spatial >= relay.MaxSpatial {
+	if spatial >= relay.MaxSpatial || t.muted.Load() {
 		return
 	}
 	now := t.now()

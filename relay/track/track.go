@@ -39,6 +39,7 @@ type Track struct {
 	seen      [relay.MaxSpatial * relay.MaxTemporal]atomic.Int64 // last arrival by layer, 0 never
 	clocks    [relay.MaxSpatial]atomic.Pointer[relay.Clock]
 	demand    atomic.Uint32
+	muted     atomic.Bool
 	meter     meter
 	drops     relay.Drops
 
@@ -106,6 +107,11 @@ func (t *Track) Push(p *relay.Packet) {
 	}
 	e := &t.encodings[p.Encoding]
 	e.turn.Lock()
+	if t.withheld(e, p) {
+		e.turn.Unlock()
+		t.withhold(p)
+		return
+	}
 	if c := t.classify.Load(); c != nil {
 		(*c).Classify(p)
 	}
