@@ -283,7 +283,7 @@ func TestHonestAssociation(t *testing.T) {
 					}
 				})
 			}
-			const files, smalls = 500, 15_000
+			const files, smalls, patience = 500, 15_000, 10 * time.Minute
 			var writing sync.WaitGroup
 			writing.Go(func() {
 				for range files {
@@ -297,7 +297,16 @@ func TestHonestAssociation(t *testing.T) {
 				}
 			})
 			writing.Wait()
-			<-time.After(30 * time.Second)
+			// What is lost costs the library's timer a second and more each: with no watch in
+			// between it takes as long.
+			here := func() bool {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return got[0] >= files && got[1] >= smalls/2
+			}
+			for limit := time.Now().Add(patience); !here() && time.Now().Before(limit); {
+				<-time.After(time.Second)
+			}
 			w.mu.Lock()
 			if w.gone > 0 {
 				t.Errorf("%d packets were dropped, %d passed", w.gone, w.passed)
