@@ -113,7 +113,7 @@ func (t *tap) Write(line []byte) (int, error) {
 // DTLS 1.2 records (RFC 6347 section 4.1) under AES-GCM (RFC 5288 section 3).
 const (
 	recordHeader    = 13
-	firstRecord     = 20 // change of cipher
+	changeCipher    = 20 // the first type there is
 	handshakes      = 22
 	applicationData = 23 // also the last type there is without extensions
 	saltBytes       = 4
@@ -127,7 +127,7 @@ const (
 )
 
 // isDTLS tells records from the other packets of the connection (RFC 7983 section 7).
-func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= firstRecord && b[0] < 64 }
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= changeCipher && b[0] < 64 }
 
 // records are those of one direction.
 type records struct {
@@ -189,6 +189,14 @@ func split(b []byte) (rec, rest []byte, ok bool) {
 // epoch is 0 for what is not encrypted, and 1 ever after: nothing is negotiated twice.
 func epoch(rec []byte) uint16 { return binary.BigEndian.Uint16(rec[3:]) }
 
+// stray tells of a record in clear text that has no place once there are keys. Anyone can
+// write one, and pion would end the connection for an alert, or for what it cannot parse.
+// The last flight of a handshake may come again.
+func stray(rec []byte) bool {
+	again := rec[0] == handshakes || rec[0] == changeCipher && len(rec) == recordHeader+1 && rec[recordHeader] == 1
+	return epoch(rec) == 0 && !again
+}
+
 // passes judges a datagram of the client's that isDTLS. Only what is authentic is charged
 // to the client; of the rest no data goes on, and handshakes are pion's to judge.
 func (t *tap) passes(b []byte) bool {
@@ -214,6 +222,9 @@ func (t *tap) judge(b []byte, now int64) (guard.Verdict, guard.Reason) {
 		}
 		b = rest
 		if rec[0] != applicationData {
+			if t.in != nil && stray(rec) {
+				return guard.Drop, guard.Packet
+			}
 			t.overhear(rec)
 			continue
 		}

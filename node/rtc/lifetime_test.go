@@ -1,0 +1,373 @@
+package rtc
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+
+	"maille/bench/sim"
+)
+
+const gatewayIP = "10.0.0.3"
+
+// tcpWorld is a world whose clients reach the engine by TCP only. pion's own would need
+// the real network for that, so they speak UDP to a gateway on their side.
+type tcpWorld struct {
+	*world
+	net    *sim.Network
+	client *sim.Host
+	gate   *gateway
+	door   *door
+}
+
+func newTCPWorld(t *testing.T) *tcpWorld {
+	t.Helper()
+	w := &tcpWorld{world: &world{t: t}, net: sim.New(1)}
+	w.net.Default(sim.Path{Delay: 5 * time.Millisecond})
+	node := w.net.Host("node", "", serverIP)
+	w.client = w.net.Host("client", "", clientIP)
+	udp, err := node.ListenPacket("udp4", serverIP+":7882")
+	w.check(err)
+	tcp, err := node.Listen("tcp4", serverIP+":7881")
+	w.check(err)
+	w.door = &door{Listener: tcp}
+	began := time.Now()
+	w.now = func() int64 { return int64(time.Since(began)) + 1e9 }
+	w.engine, err = NewEngine(Config{UDP: udp, TCP: w.door, HostIPs: []net.IP{net.ParseIP(serverIP)}, Log: testLog(), Now: w.now})
+	w.check(err)
+	host := w.net.Host("gateway", "", gatewayIP)
+	g := &gateway{host: host, conns: make(map[string]net.Conn)}
+	g.udp, err = host.ListenPacket("udp4", gatewayIP+":7881")
+	w.check(err)
+	w.gate = g
+	g.loops.Go(g.run)
+	return w
+}
+
+func (w *tcpWorld) close() {
+	w.check(w.engine.Close())
+	_ = w.gate.udp.Close()
+	w.gate.cut()
+	w.gate.loops.Wait()
+	w.net.Close()
+}
+
+func (w *tcpWorld) onTCP(s *webrtc.SettingEngine, _ *webrtc.MediaEngine) {
+	s.SetNet(w.client.Pion())
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	s.SetICETimeouts(5*time.Second, 25*time.Second, 2*time.Second)
+}
+
+// downlink is a watching client that is told of the gateway instead of the node.
+func (w *tcpWorld) downlink() *downlinkPair {
+	d := w.world.downlink(w.onTCP)
+	d.onOffer = func(text string, id uint32) { d.reply(throughGateway(text), id) }
+	return d
+}
+
+func throughGateway(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case !strings.HasPrefix(line, "a=candidate:"):
+			out.WriteString(line)
+		case f[2] == "tcp":
+			f[2], f[4] = "udp", gatewayIP
+			out.WriteString(strings.Join(f[:8], " ") + "\r\n")
+		}
+	}
+	return out.String()
+}
+
+// door's connections call ended as they end, and only then is that known to who reads
+// them.
+type door struct {
+	net.Listener
+	ended atomic.Pointer[func()]
+}
+
+func (d *door) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	return doorConn{c, d}, err
+}
+
+type doorConn struct {
+	net.Conn
+	door *door
+}
+
+func (c doorConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if f := c.door.ended.Load(); f != nil && err != nil {
+		(*f)()
+	}
+	return n, err
+}
+
+// gateway takes datagrams to the node by TCP (RFC 4571), a connection for each address;
+// when one ended it dials again as soon as the client checks its path.
+type gateway struct {
+	host  *sim.Host
+	udp   net.PacketConn
+	loops sync.WaitGroup
+
+	mu    sync.Mutex // guards all below
+	conns map[string]net.Conn
+	dials int
+}
+
+func (g *gateway) run() {
+	b := make([]byte, 2+1600)
+	for {
+		n, from, err := g.udp.ReadFrom(b[2:])
+		if err != nil {
+			return
+		}
+		binary.BigEndian.PutUint16(b, uint16(n))
+		if c := g.conn(from, b[2] < 4); c != nil {
+			_, _ = c.Write(b[:2+n])
+		}
+	}
+}
+
+func (g *gateway) conn(from net.Addr, check bool) net.Conn {
+	g.mu.Lock()
+	c := g.conns[from.String()]
+	g.mu.Unlock()
+	if c != nil || !check {
+		return c
+	}
+	c, err := g.host.Pion().Dial("tcp4", serverIP+":7881")
+	if err != nil {
+		return nil
+	}
+	g.mu.Lock()
+	g.conns[from.String()] = c
+	g.dials++
+	g.mu.Unlock()
+	g.loops.Go(func() {
+		defer g.lose(from)
+		b := make([]byte, 2+1600)
+		for {
+			if _, err := io.ReadFull(c, b[:2]); err != nil {
+				return
+			}
+			n := int(binary.BigEndian.Uint16(b))
+			if _, err := io.ReadFull(c, b[2:2+n]); err != nil {
+				return
+			}
+			_, _ = g.udp.WriteTo(b[2:2+n], from)
+		}
+	})
+	return c
+}
+
+func (g *gateway) lose(from net.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.conns[from.String()]; c != nil {
+		_ = c.Close()
+		delete(g.conns, from.String())
+	}
+}
+
+// cut ends all connections.
+func (g *gateway) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.conns {
+		_ = c.Close()
+	}
+}
+
+// write sends the node a datagram on all connections.
+func (g *gateway) write(b []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.conns {
+		_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
+	}
+}
+
+func (g *gateway) dialled() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dials
+}
+
+// numbers sends reliable messages, each with its number, until stop is called.
+func (d *downlinkPair) numbers(pause time.Duration) (sent func() int, stop func()) {
+	var n counter
+	stop = sync.OnceFunc(every(pause, func() {
+		msg := make([]byte, 4)
+		binary.BigEndian.PutUint32(msg, uint32(n.get()))
+		n.add()
+		_ = d.peer.SendData(Reliable, msg)
+	}))
+	return n.get, stop
+}
+
+// reliable is the client's end of the reliable channel.
+type reliable struct {
+	inbox
+	dc atomic.Pointer[webrtc.DataChannel]
+}
+
+func (d *downlinkPair) reliable() *reliable {
+	r := new(reliable)
+	d.pc.OnDataChannel(func(dc *webrtc.DataChannel) {
+		if dc.Label() == "_reliable" {
+			dc.OnMessage(r.take)
+			r.dc.Store(dc)
+		}
+	})
+	return r
+}
+
+func (r *reliable) reply(text string) error { return r.dc.Load().SendText(text) }
+
+func (h *probe) heard(data string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.data, data)
+}
+
+// whole reports whether the first n numbers came, once and in order.
+func (b *inbox) whole(n int) bool {
+	got := b.all()
+	return len(got) == n && slices.IsSorted(got) && len(slices.Compact(got)) == n
+}
+
+// While ICE restarts, the connections of before close one after the other under what is
+// being sent. That is loss, as on any network, not the end of what is sent.
+func TestSendingThroughARestartOverTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTCPWorld(t)
+		defer w.close()
+		d := w.downlink()
+		defer d.pc.GracefulClose()
+		in := d.reliable()
+		w.check(d.peer.Negotiate())
+		w.wait("connected", func() bool { return d.last() == Connected })
+		var n atomic.Int64
+		number := func() {
+			_ = d.peer.SendData(Reliable, binary.BigEndian.AppendUint32(nil, uint32(n.Add(1)-1)))
+			for range 1000 { // no clock runs while this waits: others hold locks
+				runtime.Gosched()
+			}
+		}
+		number()
+		w.door.ended.Store(&number)
+		for range 3 {
+			w.check(d.peer.Restart())
+			tick(2 * time.Second)
+		}
+		w.door.ended.Store(nil)
+		if d.last() != Connected {
+			t.Fatalf("the peer is %s: %v", d.last(), d.why)
+		}
+		if n.Load() != 4 {
+			t.Fatalf("%d connections ended by three restarts", n.Load()-1)
+		}
+		w.wait("all that was sent", func() bool { return in.whole(int(n.Load())) })
+	})
+}
+
+// A client whose TCP connection ends has lost a path, not its session: it comes by another
+// connection, and when ICE has chosen that, nothing was lost.
+func TestPathOverTCPEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTCPWorld(t)
+		defer w.close()
+		d := w.downlink()
+		defer d.pc.GracefulClose()
+		in := d.reliable()
+		w.check(d.peer.Negotiate())
+		w.wait("connected", func() bool { return d.last() == Connected })
+		sent, stop := d.numbers(20 * time.Millisecond)
+		defer stop()
+		tick(time.Second)
+		before := w.gate.dialled()
+		w.gate.cut()
+		w.wait("another connection", func() bool { return w.gate.dialled() > before })
+		w.check(in.reply("by another connection"))
+		w.wait("what the client sends", func() bool { return d.heard("_reliable by another connection") })
+		if s := d.last(); s == Closed {
+			t.Fatalf("the peer is %s: %v", s, d.why)
+		}
+		w.check(d.peer.Restart())
+		w.wait("all that was sent", func() bool { return d.last() == Connected && in.whole(sent()) })
+	})
+}
+
+// What ICE still sends on a path that it has closed is lost, and says so by another error
+// than the one that ends DTLS.
+func TestSendingOnAClosedPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTCPWorld(t)
+		defer w.close()
+		to := &net.UDPAddr{IP: net.ParseIP(clientIP), Port: 9}
+		udp, err := tappedUDP{w.engine.udp, nil}.GetConn("udp", &net.UDPAddr{IP: net.ParseIP(serverIP), Port: 7882})
+		w.check(err)
+		tcp, err := tappedTCP{w.engine.tcp, nil}.GetConnByUfrag("tcp", false, net.ParseIP(serverIP))
+		w.check(err)
+		for _, c := range []net.PacketConn{udp, tcp} {
+			w.check(c.Close())
+			if _, err := c.WriteTo([]byte{1}, to); err == nil || errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("%T: %v", c, err)
+			}
+		}
+		if _, err := udp.(ice.AddrPortReaderWriter).WriteToAddrPort([]byte{1}, to.AddrPort()); err == nil || errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("quick: %v", err)
+		}
+	})
+}
+
+// Whoever can write a datagram in a client's name cannot end its session with it.
+func TestStrangersRecordsEndNothing(t *testing.T) {
+	for name, rec := range map[string][]byte{
+		"close_notify":      {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 1, 0},
+		"fatal alert":       {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 2, 40},
+		"half an alert":     {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2},
+		"no change":         {20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 7},
+		"change again":      {20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1},
+		"no handshake":      {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 7},
+		"data in clear":     {23, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 7},
+		"sealed by nobody":  append([]byte{21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 1, 0, 0, 26}, make([]byte, 26)...),
+		"of a later epoch":  append([]byte{21, 0xfe, 0xfd, 0, 2, 0, 0, 0, 0, 1, 0, 0, 26}, make([]byte, 26)...),
+		"of another DTLS":   {21, 3, 3, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 2, 40},
+		"with more than it": {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, 0, 9, 2, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTCPWorld(t)
+				defer w.close()
+				d := w.downlink()
+				defer d.pc.GracefulClose()
+				in := d.reliable()
+				w.check(d.peer.Negotiate())
+				w.wait("connected", func() bool { return d.last() == Connected && in.dc.Load() != nil })
+				w.gate.write(rec)
+				tick(time.Second)
+				w.check(in.reply("still here"))
+				w.wait("data", func() bool { return d.last() == Closed || d.heard("_reliable still here") })
+				if d.last() != Connected {
+					t.Errorf("the peer is %s: %v", d.last(), d.why)
+				}
+			})
+		})
+	}
+}
