@@ -310,3 +310,47 @@ func TestPayloadIsOpaque(t *testing.T) {
 		}
 	})
 }
+
+// Newcomers begin with the running group of pictures, from the ring of their own node or
+// of the one before it, also where the layer they wish for is not sent: the publisher is
+// asked for nothing.
+func TestNewcomersCostNoKeyframe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 15, 20*time.Millisecond, "paris/1", "paris/2", "lyon/1", "lyon/2", "brest")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris-1", "standup", "ann", "")
+		defer ann.Close()
+		v, err := ann.PublishVideo(ctx, 1, 60, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(3 * time.Second) // the first keyframe is too old to begin with
+		first := c.Join(ctx, "lyon-1", "standup", "first", "")
+		defer first.Close()
+		if err := first.WaitPackets(ctx, v.Info.Sid, 1); err != nil {
+			t.Fatal(err)
+		}
+		asked, keys := v.Keyframes.Load(), first.Track(v.Info.Sid).Keyframes.Load()
+		began := time.Now()
+		for _, node := range []string{"lyon-1", "lyon-2", "brest", "paris-1", "paris-2"} {
+			cl := c.Join(ctx, node, "standup", "late-"+node, "")
+			defer cl.Close()
+			if err := cl.WaitPackets(ctx, v.Info.Sid, 3); err != nil {
+				t.Fatalf("%s: %v", node, err)
+			}
+			r := cl.Track(v.Info.Sid)
+			if r.Keyframes.Load() == 0 || r.Gaps.Load() > 0 {
+				t.Errorf("%s: %d keyframes, %d packets missing", node, r.Keyframes.Load(), r.Gaps.Load())
+			}
+		}
+		t.Logf("all see a picture %s after the first", time.Since(began))
+		if n := v.Keyframes.Load() - asked; n > 0 {
+			t.Errorf("the publisher was asked for %d keyframes more", n)
+		}
+		if n := first.Track(v.Info.Sid).Keyframes.Load() - keys; n > 0 {
+			t.Errorf("%d keyframes more were sent", n)
+		}
+	})
+}

@@ -111,7 +111,8 @@ func (s *Subscriber) start() {
 }
 
 // refresh shows a picture as soon as possible: the running group of pictures of the
-// layer that is due, if the track has it, else the next keyframe. A client that sees
+// layer that is due, if the track has it, else the next keyframe. Until that comes, if it
+// does, the next lower layer that the track has is shown. A client that sees
 // a picture already is not sent the past, nor one whose path would queue it. The replay
 // must not hold mu: it pushes.
 func (s *Subscriber) refresh(tap *track.Tap) {
@@ -120,10 +121,22 @@ func (s *Subscriber) refresh(tap *track.Tap) {
 	s.want(tap)
 	spatial, due := s.out.keyframe(now)
 	shown := s.out.spatial() >= 0
+	sent := s.track.Live().HasSpatial(spatial)
 	s.mu.Unlock()
-	if due && (shown || !s.peer.path.affords(tap.Behind(spatial), now) || !tap.Replay(spatial)) {
-		tap.Keyframe(spatial)
+	if !due || !shown && s.replay(tap, spatial, now) {
+		return
 	}
+	tap.Keyframe(spatial)
+	for ; !shown && !sent && spatial > 0; spatial-- {
+		if s.replay(tap, spatial-1, now) {
+			return
+		}
+	}
+}
+
+// replay shows the running group of pictures of an encoding, if it is there and affordable.
+func (s *Subscriber) replay(tap *track.Tap, encoding uint8, now int64) bool {
+	return s.peer.path.affords(tap.Behind(encoding), now) && tap.Replay(encoding)
 }
 
 func (s *Subscriber) want(tap *track.Tap) {

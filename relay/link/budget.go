@@ -2,7 +2,6 @@ package link
 
 import (
 	"sync"
-	"time"
 
 	"maille/relay"
 )
@@ -12,10 +11,6 @@ const (
 	// fifth of the busiest link's packets. What it asks beyond that it does not get.
 	lookupsPerSecond = 8000
 	lookupsAtOnce    = 16000
-	// replayEvery is the least time between two replays of the same group of pictures;
-	// replayCost is what one takes from the budget.
-	replayEvery = int64(500 * time.Millisecond)
-	replayCost  = 64
 	// maxReasons bounds the texts by which refused tracks are counted: they are the handler's.
 	maxReasons = 16
 	maxReason  = 64

@@ -210,7 +210,7 @@ func (b *bundler) next(now int64) entry {
 		return e
 	}
 	e, ok := b.s.queue.pop(now, func(e entry) { e.out.drop(e, relay.DropQueueFull) })
-	if ok {
+	if ok && !e.past {
 		b.s.noteWait(now - e.at)
 	}
 	return e
@@ -338,6 +338,11 @@ const stayBelow = 0.5
 // capped tells how long the link's cap forbids what can wait; 0 if it does not.
 func (b *bundler) capped(now int64) int64 {
 	rate := b.s.sent.rateCap()
+	if b.s.queue.behind.Load() > 0 {
+		if most := b.s.pastPace(); rate == 0 || most < rate {
+			rate = most
+		}
+	}
 	if rate == 0 {
 		b.pace = bucket{at: now}
 		return 0

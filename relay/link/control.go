@@ -94,7 +94,7 @@ func (s *Session) handleControl(m *linkpb.Control) error {
 		s.ins.fail(b.Refused.Handle, refusedBy(b.Refused.Reason))
 	case *linkpb.Control_Keyframe:
 		if o := s.outs.get(b.Keyframe.Handle); o != nil && b.Keyframe.Spatial < relay.MaxSpatial {
-			o.keyframe(uint8(b.Keyframe.Spatial))
+			o.asked(uint8(b.Keyframe.Spatial))
 		}
 	case *linkpb.Control_Resend:
 		if o := s.outs.get(b.Resend.Handle); o != nil && b.Resend.Encoding < relay.MaxSpatial {

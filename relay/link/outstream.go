@@ -24,13 +24,13 @@ type outStream struct {
 	pending fifo
 	room    *roomQueue // once it had anything pending
 	deficit int
+	behind  bool // what waits began with the past
 	closed  bool
 
 	// Touched by the bundler only: the lane each encoding is on, and since when.
 	bound [relay.MaxSpatial]binding
 
-	// Touched by the control reader only: when the running group of pictures last went.
-	replayed [relay.MaxSpatial]int64
+	replays replays
 
 	mu      sync.Mutex // guards history and left
 	history [relay.MaxSpatial]*history
@@ -57,14 +57,17 @@ func (o *outStream) Push(p *relay.Packet) {
 		o.leave(p)
 		return
 	}
-	o.layerBytes[layer].Add(uint64(len(p.Payload)) + overhead)
+	past := o.replays.past(p.Encoding)
+	if !past {
+		o.layerBytes[layer].Add(uint64(len(p.Payload)) + overhead)
+	}
 	if o.shedding.Load()>>layer&1 != 0 {
 		o.shed.Add(1)
 		o.s.counters.drops.Add(relay.DropShed)
 		o.leave(p)
 		return
 	}
-	o.s.queue.push(entry{p: p, out: o, at: relay.Now()})
+	o.s.queue.push(entry{p: p, out: o, at: relay.Now(), past: past})
 }
 
 // Clock implements relay.Sink.

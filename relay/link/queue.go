@@ -27,6 +27,7 @@ type entry struct {
 	out    *outStream
 	at     int64
 	repair bool
+	past   bool // of a replayed group of pictures, or waits behind one
 	// prev and hasPrev are what was sent before a repaired packet the first time.
 	prev    uint16
 	hasPrev bool
@@ -49,7 +50,8 @@ type queue struct {
 	rooms  map[string]*roomQueue
 	active []*roomQueue // those with pending video, served round robin from turn
 	turn   int
-	video  int // packets pending in all of active
+	video  int          // packets pending in all of active
+	behind atomic.Int64 // streams in active that are behind
 	closed bool
 	// gathers: audio does not wake the bundler before the oldest has waited a while. gathering
 	// is since when, 0 while there is none.
@@ -104,6 +106,10 @@ func (q *queue) push(e entry) {
 		if e.out.pending.len() == 0 {
 			q.activate(e.out)
 		}
+		if e.past && !e.out.behind {
+			e.out.behind = true
+			q.behind.Add(1)
+		}
 		e.out.pending.push(e)
 		q.video++
 	}
@@ -152,6 +158,7 @@ func (q *queue) dropOldest() entry {
 // take takes the next packet of a stream.
 func (q *queue) take(o *outStream) entry {
 	e := o.pending.pop()
+	e.past = o.behind
 	q.video--
 	if o.pending.len() == 0 {
 		q.retire(o)
@@ -186,7 +193,10 @@ func (q *queue) purge(o *outStream, spatial, temporal uint8) (gone []entry) {
 // retire takes a stream without pending video out of the rounds.
 func (q *queue) retire(o *outStream) {
 	r := o.room
-	o.deficit = 0
+	if o.behind {
+		q.behind.Add(-1)
+	}
+	o.deficit, o.behind = 0, false
 	r.active, r.turn = without(r.active, o, r.turn)
 	if len(r.active) == 0 {
 		r.deficit = 0
@@ -236,7 +246,7 @@ func (q *queue) pop(now int64, late func(entry)) (entry, bool) {
 		r.deficit -= size
 		o.deficit -= size
 		e := q.take(o)
-		if now-e.at > maxQueued {
+		if now-e.at > maxQueued && (!e.past || now-e.at > maxBehind) {
 			late(e)
 			continue
 		}
@@ -258,13 +268,15 @@ func (r *roomQueue) next() (o *outStream, size int) {
 	}
 }
 
-// oldest is how long the first of the waiting video has waited.
+// oldest is how long the first of the waiting video has waited, but for what the past delays.
 func (q *queue) oldest(now int64) (waited int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, r := range q.active {
 		for _, o := range r.active {
-			waited = max(waited, now-o.pending.first().at)
+			if !o.behind {
+				waited = max(waited, now-o.pending.first().at)
+			}
 		}
 	}
 	return waited

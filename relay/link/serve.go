@@ -142,34 +142,6 @@ func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet,
 	return nil
 }
 
-// want changes the layers that are sent. For a spatial layer that is new, the running
-// group of pictures goes first, so that the far side starts without a new keyframe.
-func (o *outStream) want(layers relay.LayerSet) {
-	tap := o.tap.Load()
-	old := relay.LayerSet(o.layers.Swap(uint32(layers)))
-	tap.Want(layers)
-	hear := relay.NoLayers
-	if o.track.Kind() == relay.Video && layers != relay.NoLayers {
-		hear = relay.AllLayers // an encoding's layers left out are told from its losses
-	}
-	tap.Hear(hear)
-	if o.track.Kind() != relay.Video {
-		return
-	}
-	for enc := range uint8(relay.MaxSpatial) {
-		if !layers.HasSpatial(enc) || old.HasSpatial(enc) {
-			continue
-		}
-		if now := relay.Now(); now-o.replayed[enc] < replayEvery && o.replayed[enc] != 0 {
-			tap.Keyframe(enc)
-		} else if o.replayed[enc] = now; !o.s.spend(replayCost) {
-			tap.Keyframe(enc)
-		} else {
-			tap.Replay(enc)
-		}
-	}
-}
-
 // statsEvery is how many probes pass between two messages about a stream's counts.
 const statsEvery = 10
 

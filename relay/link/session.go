@@ -63,6 +63,7 @@ type Session struct {
 	nudge     chan struct{} // wakes the upkeep before its timer
 	counters  counters
 	budget    budget
+	past      bucket // what may go of it; touched by the control reader only
 	seconds   seconds
 	refusals  reasons
 

@@ -138,3 +138,38 @@ func TestReplayMeetsLivePackets(t *testing.T) {
 		track.Close()
 	}
 }
+
+// A sink that begins while packets flow sees every packet from the keyframe on once, in
+// order, and none before it.
+func TestBeginMeetsLivePackets(t *testing.T) {
+	for range 50 {
+		track := New("TR_a", relay.Video, "video/VP8", WithClock(func() int64 { return 0 }))
+		frame(track, 1, 1, 100, 0, true)
+		got := &sink{}
+		tap := track.Attach(got, relay.NoLayers)
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			close(start)
+			for seq := uint16(2); seq <= 400; seq++ {
+				track.Push(packet(seq, nil))
+			}
+		})
+		<-start
+		readied := 0
+		pushed := tap.Begin(relay.UpTo(0, 1), [relay.MaxSpatial]bool{true, true}, func() { readied = len(got.seqs) + 1 })
+		equal(t, "groups that were there", pushed, [relay.MaxSpatial]bool{true})
+		equal(t, "packets before ready", readied-1, 0)
+		equal(t, "demand", track.Demand(), relay.UpTo(0, 1))
+		wg.Wait()
+		for i, seq := range got.seqs {
+			if seq != uint16(i+1) {
+				t.Fatalf("packet %d is %d", i, seq)
+			}
+		}
+		if len(got.seqs) != 400 {
+			t.Fatalf("%d packets of 400", len(got.seqs))
+		}
+		track.Close()
+	}
+}

@@ -57,18 +57,23 @@ func (tap *Tap) Detach() {
 
 // Want replaces the layers the sink gets and asks for upstream.
 func (tap *Tap) Want(want relay.LayerSet) {
+	if tap.set(want) {
+		tap.track.tell()
+	}
+}
+
+// set replaces what is wanted; true if that changes anything, and the source is to be told.
+func (tap *Tap) set(want relay.LayerSet) (changed bool) {
 	t := tap.track
 	t.mu.Lock()
-	changed := tap.want != want
-	if changed {
-		tap.want = want
-		tap.gets.Store(uint32(want | tap.hear))
-		t.unite()
+	defer t.mu.Unlock()
+	if tap.want == want {
+		return false
 	}
-	t.mu.Unlock()
-	if changed {
-		t.tell()
-	}
+	tap.want = want
+	tap.gets.Store(uint32(want | tap.hear))
+	t.unite()
+	return true
 }
 
 // Hear replaces the layers the sink also gets when they pass for others, without
@@ -87,18 +92,22 @@ func (tap *Tap) Hear(hear relay.LayerSet) {
 func (tap *Tap) Keyframe(spatial uint8) { tap.track.keyframe(spatial) }
 
 // Replay pushes the running group of pictures of an encoding to this sink, as far as
-// it gets its layers, before any further live packet of that encoding. It returns false and pushes nothing when the
-// group is not there in full; the sink then asks for a keyframe. It must not be called
-// from within a Push (every other method may be).
+// it gets its layers, before any further live packet of that encoding. It returns false
+// and pushes nothing when the group is not there in full; the sink then asks for a
+// keyframe. It must not be called from within a Push (every other method but Begin may be).
 func (tap *Tap) Replay(encoding uint8) bool {
 	if encoding >= relay.MaxSpatial {
 		return false
 	}
-	t := tap.track
-	e := &t.encodings[encoding]
+	e := &tap.track.encodings[encoding]
 	e.turn.Lock()
 	defer e.turn.Unlock()
-	packets := e.running(t.now())
+	return tap.replay(e)
+}
+
+// replay pushes the running group of an encoding; the caller holds its turn.
+func (tap *Tap) replay(e *encoding) bool {
+	packets := e.running(tap.track.now())
 	for _, p := range packets {
 		if tap.gets.Load()&uint32(relay.Layer(p.Spatial, p.Temporal)) != 0 {
 			tap.sink.Push(p)
@@ -106,6 +115,31 @@ func (tap *Tap) Replay(encoding uint8) bool {
 		p.Release()
 	}
 	return len(packets) > 0
+}
+
+// Begin replaces the layers the sink wants, as Want does, and pushes the running groups of
+// pictures of some encodings, as Replay does, so that no packet of theirs comes before or
+// between. ready is called before all that, and while nothing of them is pushed. Begin tells
+// which groups were there in full.
+func (tap *Tap) Begin(want relay.LayerSet, groups [relay.MaxSpatial]bool, ready func()) (pushed [relay.MaxSpatial]bool) {
+	t := tap.track
+	for i := range t.encodings {
+		if groups[i] {
+			t.encodings[i].turn.Lock()
+		}
+	}
+	ready()
+	changed := tap.set(want)
+	for i := range t.encodings {
+		if groups[i] {
+			pushed[i] = tap.replay(&t.encodings[i])
+			t.encodings[i].turn.Unlock()
+		}
+	}
+	if changed {
+		t.tell()
+	}
+	return pushed
 }
 
 // Behind is about how many bytes Replay of an encoding would push, 0 when it would push
