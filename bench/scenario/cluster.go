@@ -42,6 +42,7 @@ type Cluster struct {
 	Single bool
 
 	clients atomic.Int32
+	log     *slog.Logger
 }
 
 // Member is one node of the cluster.
@@ -58,7 +59,13 @@ type Member struct {
 // region), with the given one-way delay between regions, and waits for leader and links.
 func Start(t testing.TB, seed uint64, delay time.Duration, names ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Net: sim.New(seed), Nodes: make(map[string]*Member)}
+	return StartLogging(t, seed, delay, logger(), names...)
+}
+
+// StartLogging is Start of nodes that log there.
+func StartLogging(t testing.TB, seed uint64, delay time.Duration, log *slog.Logger, names ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, Net: sim.New(seed), Nodes: make(map[string]*Member), log: log}
 	ca, err := identity.NewCA("scenario", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +115,7 @@ func (c *Cluster) open(m *Member, ca *identity.CA, seeds []string, expect int) {
 		c.t.Fatal(err)
 	}
 	m.Node, err = node.New(node.Options{
-		Config: cfg, Identity: id, Net: m.Host, HostIPs: []net.IP{m.Host.IP()}, Log: logger(),
+		Config: cfg, Identity: id, Net: m.Host, HostIPs: []net.IP{m.Host.IP()}, Log: c.log,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -32,12 +33,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// patience is how long a step of real processes may take: these tests say that it comes to
+// pass, on a machine that does much else, and those in bubbles how soon.
+const patience = 2 * time.Minute
+
 // maille runs a verb as a process of its own.
 func maille(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "MAILLE_TEST_RUN=1")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
+	cmd.WaitDelay = patience
 	return cmd
 }
 
@@ -50,17 +55,30 @@ func output(t *testing.T, args ...string) string {
 	return string(b)
 }
 
-// free returns ports that nothing listens on.
+// Ports below those that the system gives to whoever asks for any (32768 and up on Linux),
+// so that nobody takes one between the asking and the process that it is for.
+const lowestPort, highestPort = 20_000, 32_000
+
+// free returns ports that nothing listens on, TCP or UDP.
 func free(t *testing.T, n int) []int {
 	t.Helper()
 	var out []int
-	for range n {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for port := lowestPort + rand.IntN(highestPort-lowestPort)/2; len(out) < n; port++ {
+		if port > highestPort {
+			t.Fatalf("%d of %d ports are free", len(out), n)
 		}
-		defer tcp.Close()
-		out = append(out, tcp.Addr().(*net.TCPAddr).Port)
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		tcp, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		udp, err := net.ListenPacket("udp", addr)
+		_ = tcp.Close()
+		if err != nil {
+			continue
+		}
+		_ = udp.Close()
+		out = append(out, port)
 	}
 	return out
 }
@@ -162,16 +180,16 @@ func linksUp(s *adminpb.StatusResponse) (n int) {
 }
 
 // poll waits for a condition of real processes.
-func poll(t *testing.T, within time.Duration, what string, ok func() bool) {
+func poll(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(within)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("%s: not within %s", what, within)
+			t.Fatalf("%s: not within %s", what, patience)
 		case <-tick.C:
 		}
 	}
@@ -189,12 +207,12 @@ func join(ctx context.Context, t *testing.T, url, room, identity string) (*clien
 }
 
 // Three processes, made by hand, are one mesh; the leader is killed, and a new room is
-// placed within 5 s.
+// placed by the others.
 func TestLeaderKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	all := serveThree(ctx, t)
 	defer func() {
 		cancel()
@@ -206,7 +224,7 @@ func TestLeaderKilled(t *testing.T) {
 		}
 	}()
 	var leader string
-	poll(t, 30*time.Second, "a leader and all links", func() bool {
+	poll(t, "a leader and all links", func() bool {
 		s := leaderOf(all[0])
 		if s == nil || s.Leader == "" || len(s.Nodes) != 3 || linksUp(s) != 2 {
 			return false
@@ -230,18 +248,18 @@ func TestLeaderKilled(t *testing.T) {
 			survivor = p
 		}
 	}
-	killed := time.Now()
-	for attempt := 0; ; attempt++ {
-		try, stop := context.WithTimeout(ctx, 5*time.Second)
+	killed, attempt := time.Now(), 0
+	poll(t, "a new room after the leader's death", func() bool {
+		try, stop := context.WithTimeout(ctx, patience/4)
+		defer stop()
+		attempt++
 		c, err := join(try, t, survivor.url, fmt.Sprintf("after-%d", attempt), "ann")
-		stop()
-		if err == nil {
-			t.Logf("a new room %s after the leader's death", time.Since(killed).Round(time.Millisecond))
-			c.Close()
-			break
+		if err != nil {
+			t.Log(err)
+			return false
 		}
-		if time.Since(killed) > 5*time.Second {
-			t.Fatalf("no new room %s after the leader's death: %v", time.Since(killed), err)
-		}
-	}
+		t.Logf("a new room %s after the leader's death", time.Since(killed).Round(time.Millisecond))
+		c.Close()
+		return true
+	})
 }
