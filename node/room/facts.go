@@ -164,6 +164,8 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 			r.ask(p)
 		}
 	case *linkpb.RoomMessage_Want:
+		// It may have just opened the room, and lost all it was sent before.
+		p.synced = false
 		r.inform(p)
 	case *linkpb.RoomMessage_Parcel:
 		r.took(p, b.Parcel)
