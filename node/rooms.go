@@ -20,6 +20,8 @@ type rooms struct {
 	// +guarded by mu.
 	open map[string]*served
 	shut bool
+
+	ending sync.WaitGroup // rooms that close while the node goes on
 }
 
 // served is a room here, and whether the replicated state has been seen to list it:
@@ -46,7 +48,7 @@ func (rs *rooms) get(record *meshpb.Room) (*room.Room, error) {
 		return s.room, nil
 	}
 	if s != nil {
-		go s.room.Close(livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+		rs.ending.Go(func() { s.room.Close(livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT) })
 	}
 	s = &served{room: room.New(rs.env, record, rs.log)}
 	rs.open[record.Name] = s
@@ -74,22 +76,32 @@ func (rs *rooms) all() []*room.Room {
 	return out
 }
 
-// placed follows the replicated state: records change, closed rooms end.
+// placed follows the replicated state: records change, closed rooms end. A room that has
+// much to do takes its record when it comes to it, which must not keep the others waiting.
 func (rs *rooms) placed(lookup func(name string) *meshpb.Room) {
+	for r, record := range rs.follow(lookup) {
+		r.Place(record)
+	}
+}
+
+// follow returns the rooms here with their present records, and ends those without.
+func (rs *rooms) follow(lookup func(name string) *meshpb.Room) map[*room.Room]*meshpb.Room {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	out := make(map[*room.Room]*meshpb.Room)
 	for name, s := range rs.open {
 		record := lookup(name)
 		switch {
 		case record != nil && record.Epoch == s.room.Epoch():
 			s.listed = true
-			s.room.Place(record)
+			out[s.room] = record
 		case s.listed || (record != nil && record.Epoch > s.room.Epoch()):
 			delete(rs.open, name)
 			rs.log.Info("room closed", "room", name, "epoch", s.room.Epoch())
-			go s.room.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT)
+			rs.ending.Go(func() { s.room.Close(livekit.DisconnectReason_ROOM_CLOSED, livekit.LeaveRequest_DISCONNECT) })
 		}
 	}
+	return out
 }
 
 // report is what the leader is told of each room here.
@@ -118,4 +130,5 @@ func (rs *rooms) close(reason livekit.DisconnectReason, action livekit.LeaveRequ
 		wg.Go(func() { s.room.Close(reason, action) })
 	}
 	wg.Wait()
+	rs.ending.Wait()
 }

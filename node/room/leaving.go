@@ -104,9 +104,9 @@ func (r *Room) dismiss(p *Participant, reason livekit.DisconnectReason) {
 }
 
 // transportFailed asks a client whose media is lost to resume: it restarts ICE on a
-// new socket.
-func (r *Room) transportFailed(p *Participant) {
-	p.connected, p.failing = false, true
+// new socket. The connection that it receives by may be up all the while.
+func (r *Room) transportFailed(p *Participant, primary bool) {
+	p.connected, p.failing = p.connected && !primary, true
 	r.dismiss(p, livekit.DisconnectReason_CONNECTION_TIMEOUT)
 }
 

@@ -65,9 +65,10 @@ func (r *Room) Order(o *linkpb.Order) (found bool) {
 	return found
 }
 
-// Expel ends a participant whose tokens were made void, on whatever node.
+// Expel ends a participant whose tokens were made void, on whatever node. It does not
+// wait: a room that voids them itself is told so by its node while it does.
 func (r *Room) Expel(identity string) {
-	r.post(func() {
+	go r.post(func() { // ends with the room at the latest
 		if p := r.local[identity]; p != nil && r.env.Voided(p.claims) {
 			r.remove(p, livekit.DisconnectReason_PARTICIPANT_REMOVED, livekit.LeaveRequest_DISCONNECT)
 		}

@@ -8,6 +8,7 @@ import (
 	"maille/node/guard"
 	"maille/node/room/roster"
 	"maille/proto/livekit"
+	"maille/relay"
 )
 
 // mayPublish reports whether p's permission lets it publish a source; no list of
@@ -32,6 +33,7 @@ func (r *Room) setPermission(p *Participant, now *livekit.ParticipantPermission)
 	}
 	for cid, pub := range p.pending {
 		if !mayPublish(now, pub.info.Source) {
+			p.pub.Unpublish(relay.TrackID(pub.info.Sid))
 			delete(p.pending, cid)
 			p.tellUnpublished(pub.info.Sid)
 		}

@@ -53,7 +53,7 @@ func (r *Room) judged(node string, said *linkpb.Qualities) {
 
 // strain gathers what the client's connection suffered since it was last asked.
 func (p *Participant) strain() quality.Strain {
-	s := quality.Strain{Cut: !p.connected}
+	s := quality.Strain{Cut: !p.connected || p.failing}
 	for _, pub := range p.published {
 		if pub.track == nil || pub.info.Muted {
 			continue

@@ -40,11 +40,13 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	if p.interrupted(cutSilent) {
 		return p
 	}
-	r.welcomeBack(p)
-	if j.SyncState != nil {
-		r.synced(p, j.SyncState)
-	}
-	r.restart(p)
+	r.guard(p, func() {
+		r.welcomeBack(p)
+		if j.SyncState != nil {
+			r.synced(p, j.SyncState)
+		}
+		r.restart(p)
+	})
 	p.interrupted(cutAfter)
 	return p
 }

@@ -128,6 +128,10 @@ type Room struct {
 	// emptySince is when the last local participant left; zero while there are some.
 	emptySince time.Time
 	visited    bool // someone has been attached here
+	// parting is what those still here are told as the room closes; ended are all whom it
+	// closed on. Both are Close's once the loop has ended.
+	parting func(*Participant)
+	ended   []*Participant
 
 	mu sync.Mutex
 	// +guarded by mu: tracks published here, for links that ask without the loop.
@@ -358,25 +362,31 @@ func (r *Room) Empty() (participants int, empty time.Duration, visited bool) {
 // Close ends the room on this node: clients are told with the reason and action, and
 // the peers hear goodbye. It returns when everything has stopped.
 func (r *Room) Close(reason livekit.DisconnectReason, action livekit.LeaveRequest_Action) {
-	var all []*Participant
 	_ = r.call(func() {
-		all = slices.Collect(maps.Values(r.local))
-		for _, p := range all {
-			r.remove(p, reason, action)
-		}
+		r.parting = func(p *Participant) { r.remove(p, reason, action) }
+		r.part()
 		r.tellAll(func() *linkpb.RoomMessage {
 			return &linkpb.RoomMessage{Body: &linkpb.RoomMessage_Bye{Bye: &linkpb.Bye{}}}
 		})
 	})
 	r.stop()
 	<-r.done
-	for _, p := range all {
+	for _, p := range r.ended {
 		p.wait()
+	}
+}
+
+// part ends everybody.
+func (r *Room) part() {
+	for _, p := range slices.Collect(maps.Values(r.local)) {
+		r.parting(p)
+		r.ended = append(r.ended, p)
 	}
 }
 
 // shut releases what the loop owns when it ends.
 func (r *Room) shut() {
+	r.part() // who was let in since Close began
 	for _, rel := range r.relayed {
 		rel.close()
 	}

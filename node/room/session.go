@@ -42,11 +42,12 @@ func (s *Session) Run(ctx context.Context, c signal.Conn) error {
 	}
 	admitted := false
 	if err := r.call(func() { admitted = r.admit(p, c) }); err != nil || !admitted {
-		leave(c, livekit.DisconnectReason_JOIN_FAILURE, livekit.LeaveRequest_DISCONNECT)
-		p.work.finish(p.closePeers)
+		action := livekit.LeaveRequest_RECONNECT // the room closed here meanwhile: another node may have it
 		if err == nil {
-			err = ErrFull
+			action, err = livekit.LeaveRequest_DISCONNECT, ErrFull
 		}
+		leave(c, livekit.DisconnectReason_JOIN_FAILURE, action)
+		p.work.finish(p.closePeers)
 		return err
 	}
 	return s.read(ctx, p, c)

@@ -179,7 +179,7 @@ func TestTransportFailure(t *testing.T) {
 	s := newStage(t)
 	d := s.join("ann")
 	sidAt(t, d)
-	_ = s.room.call(func() { s.room.transportFailed(s.room.local["ann"]) })
+	_ = s.room.call(func() { s.room.transportFailed(s.room.local["ann"], true) })
 	d.await(t, "leave", isLeave(livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_RESUME))
 	if !s.room.Holds("ann") {
 		t.Fatal("the participant is gone at once")

@@ -154,13 +154,12 @@ func (r *Room) follow(p *Participant, s *subscription, m *roster.Member, info *l
 }
 
 func (r *Room) subscribed(p *Participant, sid relay.TrackID, s *subscription, sub *rtc.Subscriber, err error) {
+	if p.subs[sid] != s {
+		return // its end was asked for right behind it, and what is there now is another
+	}
 	if err != nil {
 		r.log.Warn("subscription failed", "identity", p.identity, "track", sid, "err", err)
 		p.cannotDecode(string(sid))
-		return
-	}
-	if p.subs[sid] != s {
-		p.work.do(func() { p.sub.Unsubscribe(sid) })
 		return
 	}
 	s.sub = sub

@@ -112,7 +112,7 @@ func (s *Session) takeOver(c signal.Conn) *Participant {
 		return nil
 	}
 	taken := false
-	if r.call(func() { taken = r.moveIn(p, c) }) != nil || !taken {
+	if r.call(func() { r.guard(p, func() { taken = r.moveIn(p, c) }) }) != nil || !taken {
 		p.work.finish(p.closePeers)
 		return nil
 	}

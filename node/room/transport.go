@@ -17,7 +17,7 @@ func (t *transport) post(f func(r *Room, p *Participant)) {
 	r, p := t.p.room, t.p
 	r.post(func() {
 		if !p.gone {
-			f(r, p)
+			r.guard(p, func() { f(r, p) })
 		}
 	})
 }
@@ -72,7 +72,7 @@ func (t *transport) Data(ch rtc.Channel, payload []byte) {
 		t.p.trackData(payload)
 		return
 	}
-	t.post(func(r *Room, p *Participant) { r.guard(p, func() { r.publishData(p, ch == rtc.Reliable, payload) }) })
+	t.post(func(r *Room, p *Participant) { r.publishData(p, ch == rtc.Reliable, payload) })
 }
 
 // offered answers a client's offer.
@@ -111,7 +111,7 @@ func (r *Room) transportState(p *Participant, target livekit.SignalTarget, s rtc
 		}
 	case rtc.Failed:
 		r.log.Info("media transport lost", "identity", p.identity, "target", target, "err", why)
-		r.transportFailed(p)
+		r.transportFailed(p, primary)
 	case rtc.Closed:
 		switch {
 		case why == nil:
