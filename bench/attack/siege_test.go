@@ -119,6 +119,7 @@ const regionDelay = 10 * time.Millisecond
 // heap is what is in use of the heap once the garbage is gone, in bytes.
 func heap() int64 {
 	runtime.GC()
+	runtime.GC() // pools give back what they hold at the second
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse)

@@ -109,12 +109,15 @@ func (d *node) close(t testing.TB) {
 	<-d.done
 }
 
+// patience bounds calls that must be answered, over real sockets too.
+const patience = 2 * time.Minute
+
 func join(p *Pool, peer, addr string) (string, error) {
 	c, err := p.Conn(peer, addr)
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := meshpb.NewPlacementClient(c).Join(ctx, &meshpb.JoinRequest{})
 	return r.GetNode(), err
@@ -139,7 +142,7 @@ func TestLoopback(t *testing.T) {
 		t.Errorf("paris answered as marseille: %v", err)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out, err := lyon.pool.DialRaft(ctx, "paris", paris.addr)
 	if err != nil {

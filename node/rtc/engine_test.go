@@ -121,7 +121,7 @@ func TestLoopback(t *testing.T) {
 				if m != "hello" {
 					t.Errorf("got %q", m)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatal("no message")
 			}
 			pair, err := client.SCTP().Transport().ICETransport().GetSelectedCandidatePair()

@@ -77,7 +77,7 @@ func (r *reader) next() []byte {
 		for i := range ms {
 			ms[i].Buffers, ms[i].OOB = [][]byte{make([]byte, 1452)}, make([]byte, maxOOB)
 		}
-		_ = r.s.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = r.s.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		n, err := r.s.ReadBatch(ms, 0)
 		if err != nil {
 			r.t.Fatal(err)
