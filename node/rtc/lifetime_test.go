@@ -120,6 +120,7 @@ func (c doorConn) Read(b []byte) (int, error) {
 // gateway takes datagrams to the node by TCP (RFC 4571), a connection for each address;
 // when one ended it dials again as soon as the client checks its path.
 type gateway struct {
+	deaf  atomic.Bool // nothing of the client's goes through
 	host  *sim.Host
 	udp   net.PacketConn
 	loops sync.WaitGroup
@@ -135,6 +136,9 @@ func (g *gateway) run() {
 		n, from, err := g.udp.ReadFrom(b[2:])
 		if err != nil {
 			return
+		}
+		if g.deaf.Load() {
+			continue
 		}
 		binary.BigEndian.PutUint16(b, uint16(n))
 		if c := g.conn(from, b[2] < 4); c != nil {
@@ -208,16 +212,13 @@ func (g *gateway) dialled() int {
 	return g.dials
 }
 
-// numbers sends reliable messages, each with its number, until stop is called.
-func (d *downlinkPair) numbers(pause time.Duration) (sent func() int, stop func()) {
-	var n counter
-	stop = sync.OnceFunc(every(pause, func() {
-		msg := make([]byte, 4)
-		binary.BigEndian.PutUint32(msg, uint32(n.get()))
-		n.add()
-		_ = d.peer.SendData(Reliable, msg)
-	}))
-	return n.get, stop
+// number sends a reliable message with the next number, and gives those who carry it the
+// time that they need: not the clock's, as callers may hold locks.
+func (d *downlinkPair) number(n *atomic.Int64) {
+	_ = d.peer.SendData(Reliable, binary.BigEndian.AppendUint32(nil, uint32(n.Add(1)-1)))
+	for range 1000 {
+		runtime.Gosched()
+	}
 }
 
 // reliable is the client's end of the reliable channel.
@@ -263,12 +264,7 @@ func TestSendingThroughARestartOverTCP(t *testing.T) {
 		w.check(d.peer.Negotiate())
 		w.wait("connected", func() bool { return d.last() == Connected })
 		var n atomic.Int64
-		number := func() {
-			_ = d.peer.SendData(Reliable, binary.BigEndian.AppendUint32(nil, uint32(n.Add(1)-1)))
-			for range 1000 { // no clock runs while this waits: others hold locks
-				runtime.Gosched()
-			}
-		}
+		number := func() { d.number(&n) }
 		number()
 		w.door.ended.Store(&number)
 		for range 3 {
@@ -286,6 +282,64 @@ func TestSendingThroughARestartOverTCP(t *testing.T) {
 	})
 }
 
+// A client that was not heard of for so long that its transport failed comes back by a
+// restart of ICE, and has missed nothing.
+func TestFailedComesBackWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTCPWorld(t)
+		defer w.close()
+		d := w.downlink()
+		defer d.pc.GracefulClose()
+		in := d.reliable()
+		w.check(d.peer.Negotiate())
+		w.wait("connected", func() bool { return d.last() == Connected })
+		var n atomic.Int64
+		number := func() { d.number(&n) }
+		number()
+		tick(time.Second)
+		w.gate.deaf.Store(true)
+		w.door.ended.Store(&number)
+		w.wait("failed", func() bool { return d.last() == Failed || d.last() == Closed })
+		w.door.ended.Store(nil)
+		w.gate.deaf.Store(false)
+		tick(time.Second)
+		if d.last() == Closed {
+			t.Fatalf("the peer is closed: %v", d.why)
+		}
+		w.check(d.peer.Restart())
+		w.wait("all that was sent", func() bool { return d.last() == Connected && in.whole(int(n.Load())) })
+	})
+}
+
+// DTLS begins once. If it fails there is nothing to come back to, and the client must not
+// be left to try.
+func TestFailedHandshakeEndsThePeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTCPWorld(t)
+		defer w.close()
+		d := w.downlink()
+		defer d.pc.GracefulClose()
+		d.onOffer = func(text string, id uint32) {
+			w.check(d.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: throughGateway(text)}))
+			answer, err := d.pc.CreateAnswer(nil)
+			w.check(err)
+			w.check(d.pc.SetLocalDescription(answer))
+			head, print, _ := strings.Cut(answer.SDP, "a=fingerprint:sha-256 ")
+			other := "00" + print[2:]
+			if other == print {
+				other = "01" + print[2:]
+			}
+			w.check(d.peer.SetAnswer(head+"a=fingerprint:sha-256 "+other, id))
+		}
+		w.check(d.peer.Negotiate())
+		w.wait("the end", func() bool { return d.last() == Failed || d.last() == Closed })
+		tick(time.Second)
+		if d.last() != Closed || !errors.Is(d.why, ErrLost) {
+			t.Errorf("the peer is %s: %v", d.last(), d.why)
+		}
+	})
+}
+
 // A client whose TCP connection ends has lost a path, not its session: it comes by another
 // connection, and when ICE has chosen that, nothing was lost.
 func TestPathOverTCPEnds(t *testing.T) {
@@ -297,7 +351,8 @@ func TestPathOverTCPEnds(t *testing.T) {
 		in := d.reliable()
 		w.check(d.peer.Negotiate())
 		w.wait("connected", func() bool { return d.last() == Connected })
-		sent, stop := d.numbers(20 * time.Millisecond)
+		var n atomic.Int64
+		stop := sync.OnceFunc(every(20*time.Millisecond, func() { d.number(&n) }))
 		defer stop()
 		tick(time.Second)
 		before := w.gate.dialled()
@@ -309,7 +364,7 @@ func TestPathOverTCPEnds(t *testing.T) {
 			t.Fatalf("the peer is %s: %v", s, d.why)
 		}
 		w.check(d.peer.Restart())
-		w.wait("all that was sent", func() bool { return d.last() == Connected && in.whole(sent()) })
+		w.wait("all that was sent", func() bool { return d.last() == Connected && in.whole(int(n.Load())) })
 	})
 }
 

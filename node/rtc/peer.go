@@ -104,6 +104,11 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	// Only now: from here on pion's calls can end the peer, which its goroutines do.
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { p.observe() })
 	pc.SCTP().OnClose(func(error) { p.shut(ErrLost) }) // the client said goodbye
+	pc.SCTP().Transport().OnStateChange(func(s webrtc.DTLSTransportState) {
+		if s == webrtc.DTLSTransportStateFailed {
+			p.shut(ErrLost) // no restart of ICE brings it back
+		}
+	})
 	pc.OnTrack(p.received)
 	pc.OnDataChannel(p.clientChannel)
 	go p.events.run()
