@@ -58,6 +58,9 @@ type Inspector struct {
 	codec Codec
 	deps  *Structure // of the last keyframe that carried one
 	next  *Structure // scratch for the one being read
+	// lifted are the temporal layers, by spatial layer, that a decoder may move up to with
+	// their next picture: the last one of the lowest said so.
+	lifted [maxSpatialIDs]uint8
 }
 
 // NewInspector returns an inspector for a MIME type.
@@ -67,14 +70,22 @@ func NewInspector(mime string) *Inspector { return &Inspector{codec: Of(mime)} }
 // the encoding carries spatial layers (Encoding is 0 and the codec is VP9 or AV1).
 // Payload, Descriptor and Encoding must be set.
 func (i *Inspector) Inspect(p *relay.Packet) {
-	if p.Descriptor != nil && i.codec != VP8 && i.described(p) {
-		return
+	if p.Descriptor != nil && i.codec != VP8 {
+		if d, ok := i.described(p); ok {
+			p.Keyframe = d.Structured
+			p.FrameStart = d.Start && d.Spatial == 0
+			p.SwitchPoint = i.lifts(&d)
+			layer(p, d.Spatial, d.Temporal)
+			return
+		}
 	}
 	switch i.codec {
 	case Opus, RED:
 		p.FrameStart = len(p.Payload) > 0
 	case VP8:
-		inspectVP8(p)
+		if d := inspectVP8(p); !d.HasTemporal && p.Descriptor != nil {
+			i.timed(p)
+		}
 	case VP9:
 		inspectVP9(p)
 	case H264:
@@ -86,15 +97,39 @@ func (i *Inspector) Inspect(p *relay.Packet) {
 	}
 }
 
-// described marks p from its dependency descriptor, false when it cannot be read
-// and, without one, the payload may say more.
-func (i *Inspector) described(p *relay.Packet) bool {
+// timed marks the temporal layer of p from its dependency descriptor. Chromium tells it
+// there alone: with one, its VP8 descriptors hold nothing that is optional.
+func (i *Inspector) timed(p *relay.Packet) {
+	if d, ok := i.described(p); ok {
+		p.Temporal = min(d.Temporal, relay.MaxTemporal-1)
+		p.SwitchPoint = i.lifts(&d) || p.Keyframe || p.Temporal == 0
+	}
+}
+
+// lifts reports whether a decoder may move up to the frame's temporal layer with it. What
+// is discarded with its layer is no point to move up by itself; the picture of the lowest
+// layer before it may have been, and everyone has that one.
+func (i *Inspector) lifts(d *Descriptor) bool {
+	up, own := &i.lifted[d.Spatial], uint8(1)<<d.Temporal
+	may := d.Switch || *up&own != 0
+	if d.Start {
+		*up &^= own
+		if d.Temporal == 0 {
+			*up = d.Lift &^ own
+		}
+	}
+	return may
+}
+
+// described reads p's dependency descriptor, false when it cannot be read and, without
+// one, the payload may say more.
+func (i *Inspector) described(p *relay.Packet) (Descriptor, bool) {
 	if i.next == nil {
 		i.next = new(Structure)
 	}
 	d, err := ParseDescriptor(p.Descriptor, i.deps, i.next)
 	if err != nil {
-		return false
+		return d, false
 	}
 	if d.Structured {
 		if i.deps == nil {
@@ -102,11 +137,7 @@ func (i *Inspector) described(p *relay.Packet) bool {
 		}
 		i.deps, i.next = i.next, i.deps
 	}
-	p.Keyframe = d.Structured
-	p.FrameStart = d.Start && d.Spatial == 0
-	p.SwitchPoint = d.Switch
-	layer(p, d.Spatial, d.Temporal)
-	return true
+	return d, true
 }
 
 // layer files the packet under a layer, within relay's bounds.

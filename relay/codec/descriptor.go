@@ -53,6 +53,8 @@ type Descriptor struct {
 	Spatial, Temporal uint8
 	// Switch is true where a decoder may move up to this frame's layer.
 	Switch bool
+	// Lift is the mask of temporal layers that a decoder of this frame may move up to.
+	Lift uint8
 	// Active is the mask of decode targets that the sender still produces, valid when
 	// HasActive.
 	Active    uint32
@@ -100,10 +102,11 @@ func ParseDescriptor(b []byte, known, fresh *Structure) (Descriptor, error) {
 		if customDTIs {
 			dti = DTI(r.get(2))
 		}
-		if at := s.Layers[target]; dti == SwitchTo && at.Spatial == d.Spatial && at.Temporal == d.Temporal {
-			d.Switch = true
+		if at := s.Layers[target]; dti == SwitchTo && at.Spatial == d.Spatial {
+			d.Lift |= 1 << at.Temporal
 		}
 	}
+	d.Switch = d.Lift&(1<<d.Temporal) != 0
 	if r.short {
 		return d, ErrDescriptor
 	}

@@ -120,6 +120,11 @@ func TestDescriptorRoundTrip(t *testing.T) {
 			Start: true, End: true, Frame: frame, Structured: true, Switch: true, HasActive: true,
 			Spatial: uint8(template / temporal), Temporal: uint8(template % temporal), Active: uint32(uint64(1)<<n - 1),
 		}
+		for target := range n {
+			if target/temporal == template/temporal && indication(template, target, temporal) == SwitchTo {
+				want.Lift |= 1 << (target % temporal)
+			}
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
@@ -141,7 +146,7 @@ func TestDescriptorRoundTrip(t *testing.T) {
 			later.put(2, uint32(Discardable))
 		}
 		got, err = ParseDescriptor(later.b, &s, new(Structure))
-		if err != nil || got.Structured || got.Switch || got.Active != 1 || got.Spatial != want.Spatial {
+		if err != nil || got.Structured || got.Switch || got.Lift != 0 || got.Active != 1 || got.Spatial != want.Spatial {
 			t.Fatalf("later: %+v, %v", got, err)
 		}
 		for cut := range w.b {

@@ -113,13 +113,14 @@ func VP8FrameSize(frame []byte) (width, height int, ok bool) {
 	return width, height, true
 }
 
-func inspectVP8(p *relay.Packet) {
+func inspectVP8(p *relay.Packet) VP8Descriptor {
 	d, ok := ParseVP8(p.Payload)
 	if !ok || len(p.Payload) == d.Size {
-		return
+		return d
 	}
 	p.FrameStart = d.First()
 	p.Keyframe = d.Keyframe(p.Payload)
 	p.Temporal = min(d.Temporal, relay.MaxTemporal-1)
 	p.SwitchPoint = d.Sync || p.Keyframe || p.Temporal == 0
+	return d
 }

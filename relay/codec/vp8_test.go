@@ -7,6 +7,8 @@ import (
 
 	"github.com/pion/rtp/codecs"
 	"pgregory.net/rapid"
+
+	"maille/relay"
 )
 
 // vp8 builds a descriptor by RFC 7741 section 4.2, and the numbers it holds.
@@ -121,5 +123,41 @@ func TestVP8FrameSize(t *testing.T) {
 	frame[0] |= 1
 	if _, _, ok := VP8FrameSize(frame); ok {
 		t.Fatal("a delta frame has a size")
+	}
+}
+
+// What Chromium 156 sends of VP8 in three temporal layers when it may tell them by
+// dependency descriptor: payload descriptors of one byte, and the layer in the other only.
+func TestVP8LayersByDependencyDescriptor(t *testing.T) {
+	const structure = "\xc0\x00\x39\x80\x02\x04\x4e\xaa\xaf\x28\x60\x41\x4d\x34\x53\x8a\x09\x40\x40\x9f\xc0\x59\xc0"
+	i := NewInspector("video/VP8")
+	var got []uint8
+	var up []bool // a decoder may move up here: it says so of the keyframe and of every other lowest picture
+	for n, at := range []struct{ payload, descriptor string }{
+		{"\x10\x90\x35\x00\x9d\x01\x2a\x80", structure},
+		{"\x30\x51\x15", "\xc5\x00\x3b\x12\x20"},
+		{"\x10\x71\x06", "\xc3\x00\x3d\x12\x60"},
+		{"\x30\x91\x07", "\xc5\x00\x3f\x12\x20"},
+		{"\x10\x11\x16", "\xc2\x00\x41\x12\xe0"},
+		{"\x30\x31\x0a", "\xc5\x00\x43\x12\xa8\x80"},
+		{"\x10\xb1\x09", "\xc4\x00\x45\x12\xe9\x80"},
+		{"\x30\x11\x0b", "\xc5\x00\x47\x12\x20"},
+		{"\x10\x71\x0a", "\xc0\x00\x49\x12\xe0"},
+	} {
+		p := relay.NewPacket()
+		p.Encoding, p.Spatial = 1, 1
+		p.Payload, p.Descriptor = []byte(at.payload), []byte(at.descriptor)
+		i.Inspect(p)
+		if p.Keyframe != (n == 0) || !p.FrameStart || p.Spatial != 1 {
+			t.Errorf("packet %d: %+v", n, marks{p.Keyframe, p.FrameStart, p.SwitchPoint, p.Spatial, p.Temporal})
+		}
+		got, up = append(got, p.Temporal), append(up, p.SwitchPoint)
+		p.Release()
+	}
+	if want := []bool{true, true, true, false, true, false, false, false, true}; !slices.Equal(up, want) {
+		t.Errorf("up at %v, want %v", up, want)
+	}
+	if want := []uint8{0, 2, 1, 2, 0, 2, 1, 2, 0}; !slices.Equal(got, want) {
+		t.Errorf("temporal layers %v, want %v", got, want)
 	}
 }
