@@ -82,6 +82,36 @@ async function red(ctx) {
   }
 }
 
+/** VP9 with VP8 behind it: who knows VP8 only is sent the backup, on another node too, and nobody else is. */
+async function backup(ctx) {
+  const { pat, lea, max } = ctx.people;
+  const rgb = [30, 200, 30];
+  const vp8 = async () => (await pat.ask(5, "sent")).filter((s) => s.kind === "video" && s.codec === "video/VP8" && s.active && s.framesSent > 0).length;
+  const shows = async (p, codec) => {
+    await until(`${p.name} sees pat by ${codec}`, 15, async () => {
+      const row = (await p.received())["pat/camera"];
+      const got = await p.ask(5, "colour", "pat");
+      return (near(got, rgb) && row?.codec === codec) || { got, row, sent: await pat.ask(5, "sent") };
+    });
+  };
+  await pat.ask(15, "paint", rgb, 640, 360, { videoCodec: "vp9", backupCodec: { codec: "vp8" }, backupCodecPolicy: 1 });
+  try {
+    for (const p of [lea, max]) await shows(p, "video/VP9");
+    assert((await vp8()) === 0, "pat sends the backup before anyone needs it");
+    const old = await Person.enter(ctx, ctx.room, { name: "old", url: nodes.lyon.ws, region: "lyon" }, { publish: false, only: "video/VP8" });
+    try {
+      await shows(old, "video/VP8");
+      for (const p of [lea, max]) await shows(p, "video/VP9");
+    } finally {
+      await old.ask(8, "leave").catch(() => {});
+      await old.close();
+    }
+    await until("pat sends the backup no more once nobody needs it", 15, async () => (await vp8()) === 0 || (await pat.ask(5, "sent")));
+  } finally {
+    await pat.ask(8, "unpaint");
+  }
+}
+
 export default [
   { name: "three join", seconds: 40, run: join, vital: true },
   { name: "VP9 SVC, one peer connection", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "vp9", rgb: [220, 30, 30], heights: [180, 360], mode: "L2T3_KEY" }) },
@@ -90,5 +120,6 @@ export default [
   { name: "AV1 SVC, and its backup for one peer connection", seconds: 70, run: (ctx) => shown(ctx, { from: "max", codec: "av1", single: "vp8", rgb: [40, 40, 230], heights: [180, 360], options: { backupCodecPolicy: 1 }, mode: "L2T3_KEY", seconds: 20 }) },
   { name: "H264", seconds: 60, run: (ctx) => shown(ctx, { from: "pat", codec: "h264", rgb: [230, 220, 30], heights: [180, 360] }) },
   { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
+  { name: "a backup codec, for who needs it while they do", seconds: 60, run: backup },
   { name: "audio with redundancy", seconds: 40, run: red },
 ];

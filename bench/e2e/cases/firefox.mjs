@@ -1,6 +1,6 @@
 // Firefox as the distribution delivers it: another WebRTC, another set of codecs, no
 // offer in the URL. One keeps two peer connections; a third person is in Chromium.
-import { assert, until } from "../lib/check.mjs";
+import { assert, Skip, until } from "../lib/check.mjs";
 import { nodes } from "../lib/cluster.mjs";
 import { launchFirefox } from "../lib/browser.mjs";
 import { others, pairs, Person } from "../lib/people.mjs";
@@ -105,6 +105,60 @@ async function layers(ctx) {
   await chloe.ask(8, "camera", true);
 }
 
+const red = [220, 30, 30];
+const near = (got) => got?.every((v, i) => Math.abs(v - red[i]) < 70);
+
+/** Waits until someone sees the picture of another by one of the codecs. */
+async function sees(viewer, from, codecs) {
+  await until(`${viewer.name} sees ${from.name} by ${codecs.join(" or ")}`, 20, async () => {
+    const row = (await viewer.received())[`${from.name}/camera`];
+    const got = await viewer.ask(5, "colour", from.name);
+    return (near(got) && codecs.includes(row?.codec)) || { got, row, sent: await from.ask(5, "sent") };
+  });
+}
+
+/**
+ * Chromium's AV1 has VP8 behind it. Firefox by one peer connection cannot tell AV1's layers
+ * apart and gets the other; by two it gets either.
+ */
+async function backup(ctx) {
+  const { chloe, fanny, felix } = ctx.people;
+  await chloe.ask(8, "camera", false);
+  await chloe.do(8, (c) => c.room.localParticipant.unpublishTrack(c.room.localParticipant.getTrackPublication("camera").track).then(() => {}));
+  await chloe.ask(15, "paint", red, 640, 360, { videoCodec: "av1", backupCodecPolicy: 1 });
+  try {
+    await sees(fanny, chloe, ["video/VP8"]);
+    await sees(felix, chloe, ["video/AV1", "video/VP8"]);
+    ctx.report.figure("AV1 with a backup, at Firefox with two peer connections", (await felix.received())["chloe/camera"].codec);
+    const sent = new Set((await chloe.ask(5, "sent")).filter((s) => s.kind === "video" && s.framesSent > 0).map((s) => s.codec));
+    assert(sent.has("video/AV1") && sent.has("video/VP8"), `chloe sends ${[...sent]}`);
+  } finally {
+    await chloe.ask(8, "unpaint");
+    await chloe.ask(8, "camera", true);
+  }
+}
+
+/** Firefox sends a backup codec itself, to someone who knows no other. */
+async function ownBackup(ctx) {
+  const { fanny, chloe } = ctx.people;
+  const able = await fanny.do(5, () => RTCRtpSender.getCapabilities("video").codecs.map((c) => c.mimeType));
+  if (!able.includes("video/H264")) {
+    throw new Skip(`this Firefox cannot send H264 (it fetches that codec from the Internet; it has ${[...new Set(able)].join(", ")}), and the SDK lets it publish neither VP9 nor AV1, so there is nothing to back up`);
+  }
+  const old = await Person.enter(ctx, ctx.room, { name: "old", url: nodes.paris.ws, region: "paris" }, { publish: false, only: "video/VP8" });
+  try {
+    await fanny.do(8, (c) => c.room.localParticipant.unpublishTrack(c.room.localParticipant.getTrackPublication("camera").track).then(() => {}));
+    await fanny.ask(15, "paint", red, 640, 360, { videoCodec: "h264", backupCodec: { codec: "vp8" }, backupCodecPolicy: 1 });
+    await sees(chloe, fanny, ["video/H264"]);
+    await sees(old, fanny, ["video/VP8"]);
+  } finally {
+    await fanny.ask(8, "unpaint").catch(() => {});
+    await fanny.ask(12, "camera", true);
+    await old.ask(8, "leave").catch(() => {});
+    await old.close();
+  }
+}
+
 async function again(ctx) {
   const { chloe, fanny, felix } = ctx.people;
   for (const scenario of ["signal-reconnect", "full-reconnect"]) {
@@ -134,5 +188,7 @@ export default [
   { name: "data and text both ways", seconds: 40, run: words },
   { name: "mute and unmute", seconds: 60, run: mute },
   { name: "layers, and VP9 from Chromium", seconds: 70, run: layers },
+  { name: "a backup codec from Chromium", seconds: 60, run: backup },
+  { name: "a backup codec of its own", seconds: 70, run: ownBackup },
   { name: "resume and reconnection", seconds: 80, run: again },
 ];

@@ -69,4 +69,41 @@ async function migrate(ctx) {
   }
 }
 
-export default [{ name: "a client resumes on another node", seconds: 90, run: migrate }];
+/**
+ * ICE is restarted on each connection a client has, as after a change of networks: new
+ * credentials on both sides, the same session, and media goes on.
+ */
+async function restart(ctx) {
+  const { ada, blaise, cleo } = ctx.people;
+  const credentials = (c) => {
+    const { publisher, subscriber } = c.room.engine.pcManager;
+    const of = (d) => [...new Set([...(d?.sdp ?? "").matchAll(/a=ice-ufrag:(\S+)/g)].map((m) => m[1]))].join();
+    const list = [publisher, subscriber].filter(Boolean).map((t) => t.pc ?? t._pc);
+    return list.map((pc) => ({ mine: of(pc.localDescription), theirs: of(pc.remoteDescription), state: pc.connectionState }));
+  };
+  for (const person of [ada, blaise]) {
+    const mark = await person.mark();
+    const [before, sid] = [await person.do(5, credentials), await person.do(5, (c) => c.room.localParticipant.sid)];
+    await person.do(5, (c) => {
+      c.room.simulateScenario("signal-reconnect");
+    });
+    await until(`${person.name} has other ICE credentials on ${before.length} connection${before.length > 1 ? "s" : ""}`, 15, async () => {
+      const after = await person.do(5, credentials);
+      const anew = after.every((a, i) => a.state === "connected" && a.mine !== before[i].mine && a.theirs !== before[i].theirs);
+      return (anew && after.length === before.length && (await person.seen({ type: "reconnected" }, mark)).length > 0) || { before, after };
+    });
+    assert((await person.do(5, (c) => c.room.localParticipant.sid)) === sid, `${person.name}'s session did not go on`);
+    for (const [viewer, from] of [[person, cleo], [cleo, person]]) {
+      const was = await flow(viewer, from.name);
+      await until(`${viewer.name} sees and hears ${from.name} after it`, 15, async () => {
+        const now = await flow(viewer, from.name);
+        return goesOn(was, now) || { was, now };
+      });
+    }
+  }
+}
+
+export default [
+  { name: "a client resumes on another node", seconds: 90, run: migrate },
+  { name: "ICE is restarted", seconds: 60, run: restart },
+];

@@ -70,11 +70,54 @@ async function late(ctx) {
   });
 }
 
+/**
+ * Asked for a backup codec too, by people with the key: the SDK announces none while it
+ * encrypts, nobody is told to send one, and the picture is seen with the key all the same.
+ */
+async function backup(ctx) {
+  const { alice, bob, eve } = ctx.people;
+  await alice.ask(15, "paint", rgb, 640, 360, { videoCodec: "vp9", backupCodec: { codec: "vp8" }, backupCodecPolicy: 1 });
+  try {
+    await until("bob sees alice by VP9, having the key", 15, async () => {
+      const got = await bob.ask(5, "colour", "alice");
+      const row = (await bob.received())["alice/camera"];
+      return (near(got) && row.codec === "video/VP9") || { got, row };
+    });
+    const codecs = await bob.do(5, (c) => c.publication("alice", "camera").trackInfo.codecs.map((i) => i.mimeType.toLowerCase()));
+    assert(codecs.join() === "video/vp9", `alice's picture is announced in ${codecs}`);
+    const sent = (await alice.ask(5, "sent")).filter((s) => s.kind === "video").map((s) => s.codec);
+    assert(sent.every((c) => c === "video/VP9"), `alice sends ${sent}`);
+    assert(!near(await eve.ask(5, "colour", "alice")), "eve sees it without the key");
+  } finally {
+    await alice.ask(8, "unpaint");
+  }
+}
+
+/**
+ * What ends the frames that a server makes up is the same for everyone of a room, on every
+ * node, and after a reconnection: who decrypts tells them by it.
+ */
+async function trailer(ctx) {
+  const of = (p) => p.do(5, (c) => [...c.room.engine.latestJoinResponse.sifTrailer]);
+  const [first, ...rest] = await Promise.all(Object.values(ctx.people).map(of));
+  assert(first.length >= 16, `a trailer of ${first.length} bytes`);
+  for (const t of rest) assert(t.join() === first.join(), `two trailers in one room: ${first} and ${t}`);
+  const { bob } = ctx.people;
+  const mark = await bob.mark();
+  await bob.do(5, (c) => {
+    c.room.simulateScenario("full-reconnect");
+  });
+  await until("bob is connected again", 25, async () => (await bob.seen({ type: "reconnected" }, mark)).length > 0);
+  assert((await of(bob)).join() === first.join(), "another trailer after a reconnection");
+}
+
 export default [
   { name: "four join, two with the key", seconds: 50, run: join, vital: true },
   { name: "VP8 is seen with the key only", seconds: 50, run: (ctx) => seen(ctx, "alice", "vp8") },
   { name: "VP8 by two peer connections", seconds: 50, run: (ctx) => seen(ctx, "bob", "vp8") },
   { name: "VP9 is seen with the key only", seconds: 50, run: (ctx) => seen(ctx, "alice", "vp9") },
+  { name: "a backup codec is asked for in vain", seconds: 50, run: backup },
   { name: "data and text are read with the key only", seconds: 30, run: read },
   { name: "a key that comes late", seconds: 30, run: late },
+  { name: "one trailer for all nodes", seconds: 45, run: trailer },
 ];

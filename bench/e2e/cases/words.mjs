@@ -152,10 +152,52 @@ async function dataTracks(ctx) {
   }
 }
 
+/**
+ * Messages on many topics at once, of all to all, some of them to one only: each arrives
+ * once, under its topic, and in order within what was sent to the same people.
+ */
+async function topics(ctx) {
+  const people = Object.values(ctx.people);
+  const many = 40;
+  const each = 3;
+  const marks = new Map();
+  for (const p of people) marks.set(p, await p.mark());
+  await Promise.all(people.map((from, at) => {
+    const to = people[(at + 1) % people.length].name;
+    return from.do(25, async (c, who, many, each, to) => {
+      for (let n = 0; n < each; n++) {
+        for (let t = 0; t < many; t++) {
+          await c.publishData(`${n}`, { reliable: true, topic: `topic ${t}` });
+          await c.publishData(`${n}`, { reliable: true, topic: `to one ${t}`, destinationIdentities: [to] });
+        }
+      }
+    }, from.name, many, each, to);
+  }));
+  for (const [at, from] of people.entries()) {
+    for (const p of others(ctx, from)) {
+      const chosen = p === people[(at + 1) % people.length];
+      const want = (chosen ? 2 : 1) * many;
+      await until(`${p.name} gets ${from.name}'s messages, each under its topic`, 20, async () => {
+        const got = new Map();
+        for (const e of await p.seen({ type: "data", from: from.name }, marks.get(p))) {
+          if (/^(topic|to one) /.test(e.topic ?? "")) got.set(e.topic, [...(got.get(e.topic) ?? []), e.text].sort());
+        }
+        const wrong = [...got].filter(([, texts]) => texts.join() !== "0,1,2");
+        return (got.size === want && wrong.length === 0) || { topics: got.size, want, wrong: wrong.slice(0, 5) };
+      });
+      if (!chosen) continue;
+      const order = (await p.seen({ type: "data", from: from.name }, marks.get(p))).filter((e) => /^(topic|to one) /.test(e.topic ?? "")).map((e) => `${e.topic} ${e.text}`);
+      const sent = Array.from({ length: each }, (_, n) => Array.from({ length: many }, (_, t) => [`topic ${t} ${n}`, `to one ${t} ${n}`])).flat(2);
+      assert(order.join() === sent.join(), `${p.name} gets ${from.name}'s messages in another order: ${order.slice(0, 8)}`);
+    }
+  }
+}
+
 export default [
   { name: "text and byte streams arrive whole", seconds: 60, run: streams },
   { name: "remote calls between all, and their errors", seconds: 60, run: rpc },
   { name: "names, metadata and attributes reach everyone", seconds: 40, run: names },
   { name: "chat messages come once", seconds: 30, run: chat },
+  { name: "many topics, to all and to one", seconds: 60, run: topics },
   { name: "data tracks", seconds: 70, run: dataTracks },
 ];

@@ -10,6 +10,18 @@ const encoder = new TextEncoder();
 // Wall clock with sub-millisecond steps; all pages of one browser agree on it.
 const now = () => performance.timeOrigin + performance.now();
 
+/** Makes sections to receive video with take one codec, as a browser does that knows no other. */
+function receiveOnly(mime) {
+  const add = RTCPeerConnection.prototype.addTransceiver;
+  RTCPeerConnection.prototype.addTransceiver = function (kind, init) {
+    const t = add.call(this, kind, init);
+    if (kind === "video" && init?.direction === "recvonly") {
+      t.setCodecPreferences(RTCRtpReceiver.getCapabilities("video").codecs.filter((c) => [mime, "video/rtx"].includes(c.mimeType)));
+    }
+    return t;
+  };
+}
+
 class Client {
   constructor() {
     this.events = [];
@@ -24,10 +36,12 @@ class Client {
 
   /**
    * Joins. v0 keeps two peer connections, otherwise it is the SDK's default. key turns
-   * end-to-end encryption on; room holds any other option of the SDK's Room.
+   * end-to-end encryption on; only is the one video codec to receive; room holds any other
+   * option of the SDK's Room.
    */
-  async join({ url, token, v0 = false, publish = true, key, connect = {}, room: more = {}, adaptiveStream = false }) {
+  async join({ url, token, v0 = false, publish = true, key, only, connect = {}, room: more = {}, adaptiveStream = false }) {
     LK.setLogLevel("debug");
+    if (only) receiveOnly(only);
     const options = {
       adaptiveStream,
       dynacast: true,
@@ -180,8 +194,23 @@ class Client {
     return this.room.localParticipant.setCameraEnabled(on).then(() => {});
   }
 
-  screen(on) {
-    return this.room.localParticipant.setScreenShareEnabled(on).then((p) => p?.trackSid);
+  /** Shares the screen; with a tone in place of the system's sound, if a frequency is given. */
+  async screen(on, hertz) {
+    const capture = navigator.mediaDevices.getDisplayMedia;
+    const tone = on && hertz ? hummed(hertz) : null;
+    if (tone) {
+      navigator.mediaDevices.getDisplayMedia = async (wish) => {
+        const stream = await capture.call(navigator.mediaDevices, { ...wish, audio: false });
+        stream.addTrack(tone.track);
+        return stream;
+      };
+    }
+    try {
+      const published = await this.room.localParticipant.setScreenShareEnabled(on, { audio: Boolean(tone) });
+      return published?.trackSid;
+    } finally {
+      if (tone) delete navigator.mediaDevices.getDisplayMedia;
+    }
   }
 
   quality(identity, source, level) {
@@ -228,6 +257,12 @@ class Client {
     const video = from?.getTrackPublicationByName("colour")?.track?.attachedElements[0];
     const sound = from?.getTrackPublication(Track.Source.Microphone)?.track?.mediaStreamTrack;
     return { rgb: colourOf(video), hertz: sound ? await loudest(sound) : null };
+  }
+
+  /** The tone that arrives of someone, in hertz. */
+  async toneOf(identity, source) {
+    const sound = this.room.remoteParticipants.get(identity)?.getTrackPublication(source)?.track?.mediaStreamTrack;
+    return sound ? loudest(sound) : null;
   }
 
   /** The colour that is shown of someone; null before a first frame. */
