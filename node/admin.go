@@ -82,7 +82,7 @@ func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.Status
 			out.Rooms = append(out.Rooms, r)
 		}
 	}
-	out.LinksRefused = n.links.Refused()
+	out.LinksRefused, out.LinksUnsent = n.links.Refused(), n.links.Unsent()
 	return out, nil
 }
 

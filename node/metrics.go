@@ -37,7 +37,7 @@ func (n *Node) openMeters() (err error) {
 		Node: n.self.Name, Region: n.self.Region, Version: n.self.Version,
 		Sources: obs.Sources{
 			Rooms: func() obs.Rooms { return *m.rooms.Load() },
-			Links: m.links, Refused: n.links.Refused, Totals: m.totals, Raft: m.raft, Gossip: m.gossip,
+			Links: m.links, Refused: n.links.Refused, Unsent: n.links.Unsent, Totals: m.totals, Raft: m.raft, Gossip: m.gossip,
 			Sessions: func() int { return n.signal.Sessions() }, Guards: n.refused.Snapshot,
 		},
 	})

@@ -124,6 +124,9 @@ func printLinks(w io.Writer, s *adminpb.StatusResponse) error {
 	if len(s.LinksRefused) > 0 {
 		fmt.Fprintf(w, "  connections to this node's links refused: %s\n", drops(s.LinksRefused))
 	}
+	if len(s.LinksUnsent) > 0 {
+		fmt.Fprintf(w, "  packets of links that the kernel did not take: %s\n", drops(s.LinksUnsent))
+	}
 	return err
 }
 

@@ -30,6 +30,7 @@ func TestPrintStatus(t *testing.T) {
 			{Peer: "rennes", Up: true, RttMs: 5, Lanes: 4, DemandBps: 1e6},
 		},
 		LinksRefused: map[string]uint64{"name": 3, "handshake": 1},
+		LinksUnsent:  map[string]uint64{"unreachable": 12},
 	}
 	var out bytes.Buffer
 	if err := printStatus(&out, s); err != nil {
@@ -56,6 +57,7 @@ rennes     5.0ms  0.00%  0.0ms   1.0M    -      4      0/0      0 B/0 B       0/
   tracks refused to lyon: loop 2
   lyon asked for 9 packets more than a peer may
   connections to this node's links refused: handshake 1, name 3
+  packets of links that the kernel did not take: unreachable 12
 `, "\n")
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

@@ -67,6 +67,15 @@ func refused(i *instruments, src func() map[string]uint64) func(reading) {
 	}
 }
 
+func unsent(i *instruments, src func() map[string]uint64) func(reading) {
+	packets := i.count("link.unsent", "{packet}", "Packets of links that the kernel did not take, by reason; as not_together, runs that left one by one.")
+	return func(r reading) {
+		for why, n := range src() {
+			r.count(packets, n, "reason", why)
+		}
+	}
+}
+
 // totals reads what the ledger keeps.
 func totals(i *instruments, src func() map[Key]Counts) func(reading) {
 	packets := i.count("client.packets", "{packet}", "Media packets from and to clients, repairs excluded.")

@@ -45,7 +45,8 @@ func mesh(peers int) Sources {
 			return Rooms{Rooms: 1000, Participants: 10000, Published: Kinds{Audio: 1, Video: 2}, Subscribed: Kinds{Audio: 3, Video: 4}}
 		},
 		Guards: func() map[string]uint64 { return map[string]uint64{"packet": 6} },
-		Links:  func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} }, Totals: func() map[Key]Counts { return totals },
+		Links:  func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} },
+		Unsent: func() map[string]uint64 { return map[string]uint64{"unreachable": 6} }, Totals: func() map[Key]Counts { return totals },
 		Raft: func() Raft {
 			return Raft{Leader: true, Quorum: true, Voter: true, Changes: 3, Applied: 99, Leaderless: 2 * time.Second}
 		},
@@ -103,6 +104,7 @@ func TestScrape(t *testing.T) {
 		`maille_link_tracks_refused_total{peer="n1"} 9`,
 		`maille_raft_leaderless_seconds 2`,
 		`maille_link_refused_total{reason="name"} 4`,
+		`maille_link_unsent_total{reason="unreachable"} 6`,
 		`maille_gossip_members{state="draining"} 1`,
 		`maille_signal_joins_total{outcome="joined"} 1`,
 		`maille_signal_joins_total{outcome="unavailable"} 1`,

@@ -86,6 +86,9 @@ func observe(meter metric.Meter, src Sources) error {
 	if src.Refused != nil {
 		reads = append(reads, refused(i, src.Refused))
 	}
+	if src.Unsent != nil {
+		reads = append(reads, unsent(i, src.Unsent))
+	}
 	if src.Totals != nil {
 		reads = append(reads, totals(i, src.Totals))
 	}

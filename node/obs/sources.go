@@ -8,7 +8,9 @@ type Sources struct {
 	Rooms func() Rooms
 	Links func() []Link
 	// Refused counts connections of would-be links that were turned away, by reason.
-	Refused  func() map[string]uint64
+	Refused func() map[string]uint64
+	// Unsent counts packets of links that the socket did not take, by reason.
+	Unsent   func() map[string]uint64
 	Totals   func() map[Key]Counts
 	Raft     func() Raft
 	Gossip   func() Gossip

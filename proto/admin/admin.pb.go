@@ -69,6 +69,7 @@ type StatusResponse struct {
 	Links         []*LinkStatus          `protobuf:"bytes,7,rep,name=links,proto3" json:"links,omitempty"`
 	AtMs          int64                  `protobuf:"varint,8,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	LinksRefused  map[string]uint64      `protobuf:"bytes,9,rep,name=links_refused,json=linksRefused,proto3" json:"links_refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // connections of would-be links turned away here, by reason
+	LinksUnsent   map[string]uint64      `protobuf:"bytes,10,rep,name=links_unsent,json=linksUnsent,proto3" json:"links_unsent,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`   // packets of links that this node's socket did not take, by reason; not_together: runs that left one by one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,6 +156,13 @@ func (x *StatusResponse) GetAtMs() int64 {
 func (x *StatusResponse) GetLinksRefused() map[string]uint64 {
 	if x != nil {
 		return x.LinksRefused
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLinksUnsent() map[string]uint64 {
+	if x != nil {
+		return x.LinksUnsent
 	}
 	return nil
 }
@@ -1268,7 +1276,7 @@ var File_admin_admin_proto protoreflect.FileDescriptor
 const file_admin_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x11admin/admin.proto\x12\fmaille.admin\"\x0f\n" +
-	"\rStatusRequest\"\x95\x03\n" +
+	"\rStatusRequest\"\xa7\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04self\x18\x01 \x01(\tR\x04self\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x16\n" +
@@ -1277,8 +1285,13 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\x05rooms\x18\x06 \x03(\v2\x18.maille.admin.RoomStatusR\x05rooms\x12.\n" +
 	"\x05links\x18\a \x03(\v2\x18.maille.admin.LinkStatusR\x05links\x12\x13\n" +
 	"\x05at_ms\x18\b \x01(\x03R\x04atMs\x12S\n" +
-	"\rlinks_refused\x18\t \x03(\v2..maille.admin.StatusResponse.LinksRefusedEntryR\flinksRefused\x1a?\n" +
+	"\rlinks_refused\x18\t \x03(\v2..maille.admin.StatusResponse.LinksRefusedEntryR\flinksRefused\x12P\n" +
+	"\flinks_unsent\x18\n" +
+	" \x03(\v2-.maille.admin.StatusResponse.LinksUnsentEntryR\vlinksUnsent\x1a?\n" +
 	"\x11LinksRefusedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a>\n" +
+	"\x10LinksUnsentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01J\x04\b\x03\x10\x04\"\xf6\x02\n" +
 	"\n" +
@@ -1426,7 +1439,7 @@ func file_admin_admin_proto_rawDescGZIP() []byte {
 	return file_admin_admin_proto_rawDescData
 }
 
-var file_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_admin_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),     // 0: maille.admin.StatusRequest
 	(*StatusResponse)(nil),    // 1: maille.admin.StatusResponse
@@ -1442,34 +1455,36 @@ var file_admin_admin_proto_goTypes = []any{
 	(*LayerStatus)(nil),       // 11: maille.admin.LayerStatus
 	(*CrossingStatus)(nil),    // 12: maille.admin.CrossingStatus
 	nil,                       // 13: maille.admin.StatusResponse.LinksRefusedEntry
-	nil,                       // 14: maille.admin.LinkStatus.DropsEntry
-	nil,                       // 15: maille.admin.LinkStatus.RefusedEntry
-	nil,                       // 16: maille.admin.TrackStatus.DropsEntry
+	nil,                       // 14: maille.admin.StatusResponse.LinksUnsentEntry
+	nil,                       // 15: maille.admin.LinkStatus.DropsEntry
+	nil,                       // 16: maille.admin.LinkStatus.RefusedEntry
+	nil,                       // 17: maille.admin.TrackStatus.DropsEntry
 }
 var file_admin_admin_proto_depIdxs = []int32{
 	2,  // 0: maille.admin.StatusResponse.nodes:type_name -> maille.admin.NodeStatus
 	3,  // 1: maille.admin.StatusResponse.rooms:type_name -> maille.admin.RoomStatus
 	5,  // 2: maille.admin.StatusResponse.links:type_name -> maille.admin.LinkStatus
 	13, // 3: maille.admin.StatusResponse.links_refused:type_name -> maille.admin.StatusResponse.LinksRefusedEntry
-	4,  // 4: maille.admin.RoomStatus.serving:type_name -> maille.admin.Serving
-	14, // 5: maille.admin.LinkStatus.drops:type_name -> maille.admin.LinkStatus.DropsEntry
-	15, // 6: maille.admin.LinkStatus.refused:type_name -> maille.admin.LinkStatus.RefusedEntry
-	3,  // 7: maille.admin.RoomShowResponse.room:type_name -> maille.admin.RoomStatus
-	8,  // 8: maille.admin.RoomShowResponse.nodes:type_name -> maille.admin.NodeRoom
-	9,  // 9: maille.admin.NodeRoom.participants:type_name -> maille.admin.ParticipantStatus
-	10, // 10: maille.admin.NodeRoom.tracks:type_name -> maille.admin.TrackStatus
-	11, // 11: maille.admin.TrackStatus.layers:type_name -> maille.admin.LayerStatus
-	12, // 12: maille.admin.TrackStatus.crossings:type_name -> maille.admin.CrossingStatus
-	16, // 13: maille.admin.TrackStatus.drops:type_name -> maille.admin.TrackStatus.DropsEntry
-	0,  // 14: maille.admin.Admin.Status:input_type -> maille.admin.StatusRequest
-	6,  // 15: maille.admin.Admin.RoomShow:input_type -> maille.admin.RoomShowRequest
-	1,  // 16: maille.admin.Admin.Status:output_type -> maille.admin.StatusResponse
-	7,  // 17: maille.admin.Admin.RoomShow:output_type -> maille.admin.RoomShowResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 4: maille.admin.StatusResponse.links_unsent:type_name -> maille.admin.StatusResponse.LinksUnsentEntry
+	4,  // 5: maille.admin.RoomStatus.serving:type_name -> maille.admin.Serving
+	15, // 6: maille.admin.LinkStatus.drops:type_name -> maille.admin.LinkStatus.DropsEntry
+	16, // 7: maille.admin.LinkStatus.refused:type_name -> maille.admin.LinkStatus.RefusedEntry
+	3,  // 8: maille.admin.RoomShowResponse.room:type_name -> maille.admin.RoomStatus
+	8,  // 9: maille.admin.RoomShowResponse.nodes:type_name -> maille.admin.NodeRoom
+	9,  // 10: maille.admin.NodeRoom.participants:type_name -> maille.admin.ParticipantStatus
+	10, // 11: maille.admin.NodeRoom.tracks:type_name -> maille.admin.TrackStatus
+	11, // 12: maille.admin.TrackStatus.layers:type_name -> maille.admin.LayerStatus
+	12, // 13: maille.admin.TrackStatus.crossings:type_name -> maille.admin.CrossingStatus
+	17, // 14: maille.admin.TrackStatus.drops:type_name -> maille.admin.TrackStatus.DropsEntry
+	0,  // 15: maille.admin.Admin.Status:input_type -> maille.admin.StatusRequest
+	6,  // 16: maille.admin.Admin.RoomShow:input_type -> maille.admin.RoomShowRequest
+	1,  // 17: maille.admin.Admin.Status:output_type -> maille.admin.StatusResponse
+	7,  // 18: maille.admin.Admin.RoomShow:output_type -> maille.admin.RoomShowResponse
+	17, // [17:19] is the sub-list for method output_type
+	15, // [15:17] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_admin_admin_proto_init() }
@@ -1484,7 +1499,7 @@ func file_admin_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_admin_proto_rawDesc), len(file_admin_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -67,7 +67,10 @@ const (
 // Liveness. Gossip cannot see that one path is cut, so a session finds out itself.
 const (
 	probeEvery = 200 * time.Millisecond
-	downAfter  = time.Second
+	// A peer not heard for downAfter and the time to its next probe is down: a path that was
+	// cut for downAfter and carries again is heard by then, however long its round trip is,
+	// for both sides probe on their own.
+	downAfter = time.Second
 	// A peer not heard for quietAfter is probed every quietEvery: on a path that loses a
 	// third, five probes a second and their echoes are all lost now and then.
 	quietAfter = 400 * time.Millisecond

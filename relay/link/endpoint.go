@@ -26,6 +26,7 @@ type Endpoint struct {
 	cancel    context.CancelCauseFunc
 	wg        sync.WaitGroup
 	refused   refusals
+	unsent    unsent
 	pending   atomic.Int32 // accepted connections without a hello
 	shaking   atomic.Int32 // connections whose TLS handshake is under way
 
@@ -111,7 +112,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 	}
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	var socket net.PacketConn
-	socket, e.unbatch = newSocket(cfg.Conn)
+	socket, e.unbatch = newSocket(cfg.Conn, &e.unsent)
 	e.transport = &quic.Transport{Conn: socket, ConnectionIDLength: connectionID, ConnContext: e.watchHandshake}
 	// Addresses are asked to prove themselves once many handshakes are under way: strangers
 	// then cannot make this node work with packets that lie about where they come from.

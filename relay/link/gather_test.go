@@ -2,6 +2,7 @@ package link
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -55,5 +56,25 @@ func TestAudioThatGathersLeavesByItself(t *testing.T) {
 	}
 	if again := g.wait(now+int64(wait), 1, now); again != 0 {
 		t.Errorf("and then %v", again)
+	}
+}
+
+// Below the rate at which audio gathers no packet of it waits at the link at all; above, no
+// longer than a round.
+func TestAudioDoesNotWaitBelowTheRate(t *testing.T) {
+	for _, c := range []struct {
+		audios  int // of 50 packets a second
+		longest time.Duration
+	}{{10, 0}, {76, 0}, {160, time.Duration(gatherMost)}} {
+		synctest.Test(t, func(t *testing.T) {
+			const delay = 50 * ms
+			x := deliver(t, conditions{delay: delay}, load{audios: c.audios, warm: time.Second, measured: 2 * time.Second}, nil)
+			if x.audio.share() < 1 || x.audio.at(1)-delay > c.longest {
+				t.Errorf("%d packets a second: one waited %v, want %v at most; %v", 50*c.audios, x.audio.at(1)-delay, c.longest, &x.audio)
+			}
+			if c.longest > 0 && x.audio.at(.5) == delay {
+				t.Errorf("%d packets a second: half of them did not wait", 50*c.audios)
+			}
+		})
 	}
 }

@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	// downSlack of a round trip is granted beyond downAfter: what a peer says after a path was
-	// cut for downAfter needs that to come.
-	downSlack = 1.5
+	// suspectTrips round trips and suspectSlack are what a suspected peer has to answer in.
+	suspectTrips = 1.5
 	// suspectSlack beyond a round trip and a half lets two more probes be sent and answered.
 	suspectSlack = 100 * time.Millisecond
 	// outageAfter is a silence in which QUIC has backed off so far that new lanes are up
@@ -23,11 +22,6 @@ const (
 	initialWindow = 32 * widePacket
 )
 
-// patience is the silence that ends a session.
-func (s *Session) patience() int64 {
-	return int64(downAfter) + int64(downSlack*float64(min(s.RTT(), downAfter/2)))
-}
-
 // Suspect tells that the peer's process may have died: some connection to it was reset. It
 // is probed at once, and if it does not answer, the session ends long before silence
 // alone would end it.
@@ -38,7 +32,7 @@ func (s *Session) Suspect() {
 
 // suspicion is how long a suspected peer has to answer.
 func (s *Session) suspicion() int64 {
-	return int64(suspectSlack) + int64(downSlack*float64(min(s.RTT(), downAfter/2)))
+	return int64(suspectSlack) + int64(suspectTrips*float64(min(s.RTT(), downAfter/2)))
 }
 
 // hear notes that something came. After an outage it wakes the upkeep.

@@ -179,7 +179,8 @@ func (s *Session) upkeep() {
 		case <-s.nudge:
 		}
 		now := relay.Now()
-		if now-s.heard.Load() > s.patience() {
+		silent := s.heard.Load() + int64(downAfter+probeEvery)
+		if now > silent {
 			s.end(ErrSilent)
 			return
 		}
@@ -214,7 +215,7 @@ func (s *Session) upkeep() {
 		if quiet {
 			next = min(next, asked+int64(quietEvery))
 		}
-		timer.Reset(max(time.Duration(next-now), time.Millisecond))
+		timer.Reset(max(time.Duration(min(next, silent+1)-now), time.Millisecond))
 	}
 }
 

@@ -4,7 +4,6 @@ package link
 
 import (
 	"encoding/binary"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -22,23 +21,26 @@ import (
 // cost more than all the rest of a packet's way. QUIC's own use of UDP_SEGMENT is bound
 // to packets that are full to the last byte, and to one connection at a time.
 //
-// Errors of writing are not reported, because they may be another peer's; what does not
-// leave is lost like any packet.
+// Errors of writing are counted and not reported, because they may be another peer's; what
+// does not leave is lost like any packet.
 type socket struct {
 	*net.UDPConn
 	raw syscall.RawConn
 	six bool // an IPv6 socket: IPv4 addresses are written as IPv6
 	in  inbound
 	out outbound
+
+	unsent *unsent
 }
 
 // newSocket returns conn with what it is to be read and written through; stop ends that.
-func newSocket(conn net.PacketConn) (c net.PacketConn, stop func()) {
+// What is not taken is counted in lost.
+func newSocket(conn net.PacketConn, lost *unsent) (c net.PacketConn, stop func()) {
 	udp, ok := conn.(*net.UDPConn)
 	if !ok {
 		return conn, func() {}
 	}
-	s := &socket{UDPConn: udp}
+	s := &socket{UDPConn: udp, unsent: lost}
 	s.in.buf = make([]byte, maxRead)
 	s.out.kick, s.out.done = make(chan struct{}, 1), make(chan struct{})
 	raw, err := udp.SyscallConn()
@@ -297,6 +299,7 @@ func (s *socket) flush() {
 	if r.n > 1 && !o.alone {
 		err := s.write(r.b, appendSegmentSize(r.oob, r.size), r.to)
 		if err != nil && s.sendEach(r) {
+			s.unsent[unsentTogether].Add(1)
 			o.alone = true
 		}
 	} else if r.n > 0 {
@@ -311,14 +314,13 @@ func (s *socket) sendEach(r *run) bool {
 	for b := r.b; len(b) > 0; {
 		n := min(r.size, len(b))
 		if err := s.write(b[:n], r.oob, r.to); err != nil {
+			s.unsent.count(err)
 			all = false
 		}
 		b = b[n:]
 	}
 	return all
 }
-
-var errAddress = errors.New("link: no address to write to")
 
 // write is receive's counterpart; it waits while the socket has no room.
 func (s *socket) write(b, oob []byte, to *net.UDPAddr) error {
@@ -328,7 +330,7 @@ func (s *socket) write(b, oob []byte, to *net.UDPAddr) error {
 	binary.BigEndian.PutUint16(name[2:], uint16(to.Port))
 	if ip := to.IP.To4(); ip != nil && !s.six {
 		copy(name[4:], ip)
-	} else if ip := to.IP.To16(); ip != nil && to.Zone == "" {
+	} else if ip := to.IP.To16(); ip != nil && to.Zone == "" && s.six {
 		family, length = unix.AF_INET6, unix.SizeofSockaddrInet6
 		copy(name[8:], ip)
 	} else {

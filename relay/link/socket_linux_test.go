@@ -4,6 +4,7 @@ package link
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"testing"
@@ -29,8 +30,8 @@ func TestSocketKeepsPackets(t *testing.T) {
 	for _, network := range []struct{ name, addr string }{{"udp4", "127.0.0.1:0"}, {"udp", ":0"}} {
 		from, to := listenLoopback(t, network.name, network.addr), listenLoopback(t, network.name, network.addr)
 		port := to.LocalAddr().(*net.UDPAddr).Port
-		out, stopOut := newSocket(from)
-		in, stopIn := newSocket(to)
+		out, stopOut := newSocket(from, new(unsent))
+		in, stopIn := newSocket(to, new(unsent))
 		rng := rand.New(rand.NewPCG(1, 2))
 		dst := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
 		r := reader{t: t, s: in.(*socket)}
@@ -123,5 +124,33 @@ func TestRunsAreOfOneKind(t *testing.T) {
 	r.add(make([]byte, 150), 100, nil, a)
 	if r.add(make([]byte, 10), 10, nil, a) {
 		t.Error("takes one behind a shorter one")
+	}
+}
+
+// What the kernel refuses is counted by reason, packet by packet, and goes to nobody else's
+// account: writing reports no error.
+func TestUnsentIsCounted(t *testing.T) {
+	from, to := listenLoopback(t, "udp4", "127.0.0.1:0"), listenLoopback(t, "udp4", "127.0.0.1:0")
+	var lost unsent
+	out, stop := newSocket(from, &lost)
+	write := func(n, size int, ip net.IP) {
+		dst := &net.UDPAddr{IP: ip, Port: to.LocalAddr().(*net.UDPAddr).Port}
+		if _, _, err := out.(*socket).WriteMsgUDP(make([]byte, n*size), appendSegmentSize(nil, size), dst); err != nil {
+			t.Error(err)
+		}
+	}
+	write(3, 100, net.ParseIP("2001:db8::1")) // from a socket of IPv4
+	write(1, 65536, net.IPv4(127, 0, 0, 1))
+	write(1, 100, net.IPv4(127, 0, 0, 1))
+	stop()
+	if got, want := fmt.Sprint(lost.snapshot()), "map[address:3 too_large:1]"; got != want {
+		t.Errorf("unsent %s, want %s", got, want)
+	}
+	r := reader{t: t, s: nil}
+	in, stopIn := newSocket(to, new(unsent))
+	defer stopIn()
+	r.s = in.(*socket)
+	if got := r.next(); len(got) != 100 {
+		t.Errorf("what could be sent came as %d bytes", len(got))
 	}
 }

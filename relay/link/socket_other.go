@@ -4,4 +4,6 @@ package link
 
 import "net"
 
-func newSocket(conn net.PacketConn) (c net.PacketConn, stop func()) { return conn, func() {} }
+func newSocket(conn net.PacketConn, _ *unsent) (c net.PacketConn, stop func()) {
+	return conn, func() {}
+}
