@@ -129,7 +129,7 @@ func (p *Peer) arrived(report []byte) {
 		p.log.Debug("feedback", "err", err)
 	}
 	budget := c.allowed(sender, now)
-	c.pacer.set(sender.Pace())
+	c.pacer.set(sender.Pace(now))
 	due := budget < c.spent || c.missing > 0 && budget > 1.05*c.budget
 	c.mu.Unlock()
 	if due {
@@ -161,7 +161,7 @@ func (p *Peer) divide(now int64) {
 	}
 	c.mu.Lock()
 	sender.Tick(now, c.bytes.Load())
-	c.pacer.set(sender.Pace())
+	c.pacer.set(sender.Pace(now))
 	c.measure(now)
 	due := c.dirty.Swap(false) || c.missing > 0 || c.allowed(sender, now) < c.budget || now-c.at > divideEvery
 	c.mu.Unlock()

@@ -43,7 +43,7 @@ func (p *Peer) measure(now int64) {
 		return
 	}
 	rate, due := sender.Probe(now, missing)
-	c.pacer.set(sender.Pace())
+	c.pacer.set(sender.Pace(now))
 	c.mu.Unlock()
 	if !due {
 		return

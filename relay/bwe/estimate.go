@@ -38,6 +38,7 @@ type Estimator struct {
 	over    int       // reports of overuse in a row
 	held    int64     // departure from which on datagrams tell what the decrease did
 	cutAt   int64     // last decrease
+	fullAt  int64     // last decrease for a queue
 	lossy   bool
 	// cuts is how many decreases there were since the queue last drained, fair what used to
 	// arrive in better times.
@@ -47,6 +48,7 @@ type Estimator struct {
 	ready bool
 	// limited: the cap is from Limit, and no queue was seen since.
 	limited bool
+	silence silence
 	proof   proof
 }
 
@@ -101,6 +103,9 @@ const (
 	// stretch is how far beyond what arrives the cap of a path that needs proof grows by
 	// itself: the next picture is larger than the last.
 	stretch, leap = 1.25, 1.5
+	// stretchAfter a decrease the whole of it is allowed: before, the next picture that is
+	// larger is likely to be too large again.
+	stretchAfter = 5e9
 	// exceedShare of what is allowed is more than that.
 	exceedShare = 1.1
 	// idleShare of what was carried before is little.
@@ -120,7 +125,8 @@ func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 		return
 	}
 	e.newest = newest
-	e.queue = float64(least - e.base.add(now, least))
+	queue, excused := e.silence.excuse(now, e.pace.mean(), float64(least-e.base.add(now, least)), e.queue)
+	e.queue = queue
 	if !e.ready {
 		e.ready, e.limit, e.seen, e.cutAt, e.held = true, queueLimit, now, now, now
 		e.cap = e.proof.start
@@ -132,7 +138,9 @@ func (e *Estimator) Report(now int64, loss float64, samples []Sample) {
 	e.fair = max(e.fair*(1-dt/fairFor), e.usual)
 	e.relax(dt)
 	e.lossy = loss > shortLoss
-	e.decide(now, dt)
+	if !excused {
+		e.decide(now, dt)
+	}
 }
 
 // average keeps usual.
@@ -159,6 +167,7 @@ func (e *Estimator) take(now int64, samples []Sample) (least, newest int64, ok b
 		e.rate.add(s.Arrived, s.Size)
 		e.pace.add(s.Sent, s.Size)
 		if !s.Held {
+			e.silence.came(s.Arrived, float64(s.Arrived-s.Sent-e.base.least()), s.Size)
 			least = min(least, s.Arrived-s.Sent)
 			newest, oldest = max(newest, s.Sent), min(oldest, s.Sent)
 		}
@@ -190,7 +199,7 @@ func (e *Estimator) relax(dt float64) {
 // what was given up is taken back.
 func (e *Estimator) cut(now int64) {
 	e.limited, e.proof.disappointed = false, true
-	e.cutAt = now
+	e.cutAt, e.fullAt = now, now
 	if !e.exceeded() {
 		e.cuts++
 	}
@@ -203,6 +212,9 @@ func (e *Estimator) cut(now int64) {
 		return
 	}
 	e.settle()
+	if e.proof.start > 0 {
+		e.usual = min(e.usual, e.settled) // what arrived before tells of what the path was
+	}
 	queue := e.coming(now)
 	share := 1 - queue/drainWithin
 	if e.limit > 2*queueLimit {
@@ -216,7 +228,16 @@ func (e *Estimator) cut(now int64) {
 // carried is what arrives now, which is what the path carries while a queue stands. A
 // path that freezes and then delivers all at once looks as if it carried nothing, hence
 // the floor.
-func (e *Estimator) carried() float64 { return max(e.rate.recent(), cutFloor*e.usual) }
+func (e *Estimator) carried() float64 { return max(e.recent(), cutFloor*e.usual) }
+
+// recent is what arrived of late, by a window that a silence and what comes at once after
+// it do not fill.
+func (e *Estimator) recent() float64 {
+	if rate, ok := e.silence.rate(); ok {
+		return rate
+	}
+	return e.rate.recent()
+}
 
 // exceeded tells that more is sent than was allowed, because it could not wait: then a
 // queue or a loss that stays is no surprise.
@@ -232,6 +253,10 @@ func (e *Estimator) settle() {
 	sent := e.pace.recent()
 	if e.proof.start > 0 && carried < idleShare*e.settled && sent < idleShare*e.settled && carried > 0.95*sent {
 		carried = idleShare * e.settled
+	}
+	if e.proof.start > 0 {
+		// Arrivals can be told closer together than they were; what left cannot.
+		carried = min(carried, max(e.cap, stretch*e.usual, stretch*e.pace.mean()))
 	}
 	e.settled = carried
 }
@@ -260,13 +285,13 @@ func (e *Estimator) decide(now int64, dt float64) {
 	default:
 		e.over++
 	}
-	if e.queue < queueLimit/2 {
+	if e.queue < queueLimit/2+e.slack(e.settled) {
 		e.cuts = 0 // it drained: the queue was ours
 	}
 	switch {
 	case e.over >= overReports && e.newest >= e.held:
 		e.cut(now)
-	case e.over >= overReports && e.cap > 1.1*e.rate.recent():
+	case e.over >= overReports && e.cap > 1.1*e.recent():
 		// The path became smaller than the last cut knew.
 		e.settle()
 		e.cap = max(e.settled*cutMost, e.floor())
@@ -300,7 +325,7 @@ func (e *Estimator) calmQueue() float64 {
 // it, and faster the longer that has been fine.
 func (e *Estimator) raise(now int64, dt float64) {
 	if e.proof.start > 0 && e.cap >= 0.95*e.settled {
-		e.follow()
+		e.follow(now)
 		return
 	}
 	calm := float64(now-e.cutAt) / 1e9
@@ -320,12 +345,12 @@ func (e *Estimator) raise(now int64, dt float64) {
 
 // follow lets the cap of a path that needs proof follow what arrives. Until it once was
 // too much that is half as much again of the newest, so that a good path is used soon.
-func (e *Estimator) follow() {
+func (e *Estimator) follow(now int64) {
 	if !e.proof.disappointed {
 		e.prove(leap * e.usual)
 		return
 	}
-	e.prove(stretch * e.usual)
+	e.prove((1 + (stretch-1)*min(float64(now-e.fullAt)/stretchAfter, 1)) * e.usual)
 }
 
 // rest is for a path on which nothing was sent for a while.

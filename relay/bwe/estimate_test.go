@@ -21,6 +21,9 @@ type trace struct {
 	jitter   float64
 	standing float64 // bytes queued
 	frozen   int64   // nothing arrives before
+	rx       stalls  // of the receiver, reading is what a datagram takes it
+	reading  int64
+	latest   int64
 	pending  []Sample
 	rng      *rand.Rand
 
@@ -59,7 +62,12 @@ func (t *trace) run(d time.Duration) {
 			t.standing += datagram
 			t.arrived += datagram
 			delay := float64(t.rtt/2) + t.standing/t.rate*1e9 + t.rng.ExpFloat64()*t.jitter
-			t.pending = append(t.pending, Sample{Sent: t.now, Arrived: max(t.now+int64(delay), t.frozen) + 1e15, Size: datagram})
+			at := max(t.now+int64(delay), t.frozen)
+			if len(t.rx) > 0 {
+				at = max(t.latest+t.reading, t.rx.at(at))
+				t.latest = at
+			}
+			t.pending = append(t.pending, Sample{Sent: t.now, Arrived: at + 1e15, Size: datagram})
 		}
 		t.worst = max(t.worst, time.Duration(t.standing/t.rate*1e9))
 		if t.now%reportNS == 0 {

@@ -28,6 +28,12 @@ type client struct {
 	swap    float64   //
 	ladder  []float64 // bytes per second of each choice of layers
 	noProbe bool
+	// rx and tx are when the client and the node get no processor; reading is what one
+	// packet takes the client after that.
+	rx, tx  stalls
+	reading time.Duration
+	// airtime is how long a radio waits before it sends all that stands at it; 0 is a wire.
+	airtime time.Duration
 	// keyframe in bytes begins each choice of layers.
 	keyframe float64
 
@@ -40,6 +46,8 @@ type client struct {
 	level    float64 // bytes that may be sent
 	standing float64
 	latest   int64
+
+	reportAt int64
 
 	got     []arrivalOf
 	due     []report
@@ -83,10 +91,21 @@ func (c *client) run(d time.Duration) {
 	c.floor, c.peak = math.Inf(1), 0
 	for end := c.now + int64(d); c.now < end; c.now += tickNS {
 		c.drain()
-		c.choose()
-		c.send()
+		runs := c.tx.at(c.now) == c.now
+		if runs {
+			c.choose()
+		}
+		if c.picture(); runs {
+			c.send()
+		}
 		if c.now%int64(c.every) == 0 {
+			c.reportAt = c.rx.at(c.now)
+		}
+		if c.reportAt == c.now {
 			c.feedback()
+		}
+		if !runs {
+			continue
 		}
 		for len(c.due) > 0 && c.due[0].at <= c.now {
 			if err := c.s.Feedback(c.now, c.due[0].body); err != nil {
@@ -146,12 +165,15 @@ func (c *client) choose() {
 	}
 }
 
-func (c *client) send() {
-	if c.now%int64(40*time.Millisecond) == 0 { // a picture
+func (c *client) picture() {
+	if c.now%int64(40*time.Millisecond) == 0 {
 		c.media += c.ladder[c.layer] / 25 * (0.7 + 0.6*c.rng.Float64())
 	}
+}
+
+func (c *client) send() {
 	// The publisher paces its pictures, and so does the node.
-	if pace := c.s.Pace(); pace > 0 {
+	if pace := c.s.Pace(c.now); pace > 0 {
 		c.level = min(c.level+max(pace, c.media/.7)*float64(tickNS)/1e9, 1500)
 	} else {
 		c.level = 1e6
@@ -185,7 +207,10 @@ func (c *client) packet(size int, probe bool) {
 	queued := c.standing / c.rate * 1e9
 	c.delays = append(c.delays, queued/1e6)
 	at := c.now + int64(c.rtt/2) + int64(queued+c.rng.ExpFloat64()*float64(c.jitter))
-	c.latest = max(c.latest, at)
+	if c.airtime > 0 {
+		at += int64(c.airtime) - at%int64(c.airtime)
+	}
+	c.latest = max(c.latest+int64(c.reading), c.rx.at(at))
 	c.got = append(c.got, arrivalOf{seq, c.latest})
 	if !probe {
 		c.arrived += float64(size)

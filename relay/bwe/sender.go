@@ -123,12 +123,12 @@ func (s *Sender) Budget(now int64) float64 {
 
 // Pace is how fast video should leave, in bytes per second; 0 is no limit, as long as
 // the path was never found too narrow. It is below the Budget while a queue drains and
-// above it in a probe.
-func (s *Sender) Pace() float64 {
+// above it in a probe, until that shows a queue.
+func (s *Sender) Pace(now int64) float64 {
 	if !s.estimate.ready || !s.estimate.proof.disappointed {
 		return 0
 	}
-	if s.probe.active {
+	if s.Probing() && now <= s.probe.until {
 		return max(s.estimate.cap, s.probe.rate)
 	}
 	return s.estimate.cap
