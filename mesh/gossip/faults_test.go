@@ -20,7 +20,7 @@ func TestDeath(t *testing.T) {
 	for trial := range 9 {
 		bubble(t, 15*time.Millisecond, func(t *testing.T, c *cluster) {
 			c.start(5)
-			c.until("convergence", 10*time.Second, func() bool { return c.sees(1, 0, 1, 2, 3, 4) && c.sees(4, 0, 1, 2, 3, 4) })
+			c.until("convergence", time.Minute, func() bool { return c.sees(1, 0, 1, 2, 3, 4) && c.sees(4, 0, 1, 2, 3, 4) })
 			<-time.After(time.Duration(trial) * 333 * time.Millisecond)
 			c.net.Kill(hostName(2))
 			times = append(times, c.until("death seen by all", 10*time.Second, func() bool {
@@ -43,7 +43,7 @@ func TestLossKillsNobody(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, c *cluster) {
 		c.net.Default(sim.Path{Delay: 30 * time.Millisecond, Loss: 0.2})
 		c.start(5)
-		c.until("convergence", 10*time.Second, func() bool { return c.sees(0, 0, 1, 2, 3, 4) })
+		c.until("convergence", time.Minute, func() bool { return c.sees(0, 0, 1, 2, 3, 4) })
 		for i := range 600 {
 			<-time.After(time.Second)
 			if !c.sees(0, 0, 1, 2, 3, 4) {
@@ -62,7 +62,7 @@ func TestSplitAndHeal(t *testing.T) {
 				all := func() bool {
 					return c.sees(0, 0, 1, 2, 3) && c.sees(1, 0, 1, 2, 3) && c.sees(2, 0, 1, 2, 3) && c.sees(3, 0, 1, 2, 3)
 				}
-				c.until("convergence", 5*time.Second, all)
+				c.until("convergence", time.Minute, all)
 				if !seeds {
 					for _, g := range c.nodes {
 						g.cfg.Seeds = nil
@@ -146,7 +146,7 @@ func TestStreamsAreBounded(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	bubble(t, time.Millisecond, func(t *testing.T, c *cluster) {
 		c.start(2)
-		c.until("convergence", 5*time.Second, func() bool { return c.sees(0, 0, 1) && c.sees(1, 0, 1) })
+		c.until("convergence", time.Minute, func() bool { return c.sees(0, 0, 1) && c.sees(1, 0, 1) })
 		u, err := c.net.Host("stranger", "", "10.9.9.9").ListenPacket("udp", "10.9.9.9:9")
 		if err != nil {
 			t.Fatal(err)

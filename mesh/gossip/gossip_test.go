@@ -47,7 +47,7 @@ func TestConverge(t *testing.T) {
 func TestLeave(t *testing.T) {
 	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
 		c.start(3)
-		c.until("convergence", 5*time.Second, func() bool { return c.sees(0, 0, 1, 2) && c.sees(1, 0, 1, 2) && c.sees(2, 0, 1, 2) })
+		c.until("convergence", time.Minute, func() bool { return c.sees(0, 0, 1, 2) && c.sees(1, 0, 1, 2) && c.sees(2, 0, 1, 2) })
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := c.nodes[1].Leave(ctx); err != nil {
@@ -178,7 +178,7 @@ func TestKeyRotation(t *testing.T) {
 	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
 		c.start(3)
 		all := func() bool { return c.sees(0, 0, 1, 2) && c.sees(1, 0, 1, 2) && c.sees(2, 0, 1, 2) }
-		c.until("convergence", 5*time.Second, all)
+		c.until("convergence", time.Minute, all)
 		for _, keys := range [][][]byte{{key1, key2}, {key2, key1}, {key2}} {
 			for _, g := range c.nodes {
 				if err := g.SetKeys(keys); err != nil {

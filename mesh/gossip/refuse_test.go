@@ -13,7 +13,7 @@ import (
 func TestKeyMismatch(t *testing.T) {
 	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
 		c.start(2)
-		c.until("convergence", 5*time.Second, func() bool { return c.sees(0, 0, 1) && c.sees(1, 0, 1) })
+		c.until("convergence", time.Minute, func() bool { return c.sees(0, 0, 1) && c.sees(1, 0, 1) })
 		stranger := func(change func(*Config)) *Gossip {
 			i := len(c.hosts)
 			cfg := c.config(i, c.host())
@@ -89,7 +89,7 @@ func TestPortInUse(t *testing.T) {
 func TestNameTaken(t *testing.T) {
 	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
 		c.start(3)
-		c.until("convergence", 5*time.Second, func() bool { return c.sees(0, 0, 1, 2) && c.sees(1, 0, 1, 2) && c.sees(2, 0, 1, 2) })
+		c.until("convergence", time.Minute, func() bool { return c.sees(0, 0, 1, 2) && c.sees(1, 0, 1, 2) && c.sees(2, 0, 1, 2) })
 		cfg := c.config(3, c.host())
 		cfg.Self.Name = "n1"
 		_, err := Start(cfg)

@@ -266,7 +266,7 @@ func TestForgottenVotes(t *testing.T) {
 		}
 		c.net.Revive("n2")
 		c.start("n2", opt)
-		c.wait("a leader of the two that remember", 15*time.Second, func() bool {
+		c.wait("a leader of the two that remember", time.Minute, func() bool {
 			return c.up["n2"].IsLeader() || c.up["n3"].IsLeader()
 		})
 	})
