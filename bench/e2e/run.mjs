@@ -32,7 +32,7 @@ import talk from "./cases/talk.mjs";
 import watch from "./cases/watch.mjs";
 import words from "./cases/words.mjs";
 
-const TOTAL_S = 600;
+const TOTAL_S = 1400;
 
 const acts = [
   { name: "meeting", cases: [...joining, ...mesh, ...talk, ...words, ...watch, ...move, ...rights, ...early, ...doors, ...pages, ...gestures, ...parting] },

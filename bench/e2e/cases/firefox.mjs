@@ -130,8 +130,10 @@ async function backup(ctx) {
     await sees(fanny, chloe, ["video/VP8"]);
     await sees(felix, chloe, ["video/AV1", "video/VP8"]);
     ctx.report.figure("AV1 with a backup, at Firefox with two peer connections", (await felix.received())["chloe/camera"].codec);
-    const sent = new Set((await chloe.ask(5, "sent")).filter((s) => s.kind === "video" && s.framesSent > 0).map((s) => s.codec));
-    assert(sent.has("video/AV1") && sent.has("video/VP8"), `chloe sends ${[...sent]}`);
+    await until("chloe sends both", 10, async () => {
+      const sent = (await chloe.ask(5, "sent")).filter((s) => s.kind === "video" && s.framesSent > 0).map((s) => s.codec);
+      return (sent.includes("video/AV1") && sent.includes("video/VP8")) || sent;
+    });
   } finally {
     await chloe.ask(8, "unpaint");
     await chloe.ask(8, "camera", true);

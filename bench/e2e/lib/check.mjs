@@ -3,6 +3,10 @@
 
 const POLL_MS = 150;
 
+// How many times longer than a quiet machine needs is waited before a case fails: what is
+// waited for must come, and how soon is a figure.
+const PATIENCE = 3;
+
 export class Failure extends Error {}
 
 /** Why a case cannot run on this machine. It is told, and counted apart. */
@@ -19,6 +23,7 @@ const show = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 1));
 
 /** Calls probe until it returns true. Anything else it returns is what was last seen. */
 export async function until(what, seconds, probe) {
+  seconds *= PATIENCE;
   const end = Date.now() + seconds * 1000;
   let last;
   for (;;) {
@@ -36,6 +41,7 @@ export async function until(what, seconds, probe) {
 
 /** Rejects when the promise has not settled in time. */
 export async function within(what, seconds, promise) {
+  seconds *= PATIENCE;
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Failure(`not within ${seconds} s: ${what}`)), seconds * 1000);
@@ -78,6 +84,12 @@ export class Report {
   figure(name, text, numbers) {
     this.figures[name] = text;
     if (numbers) this.numbers[name] = numbers;
+  }
+
+  /** A figure that is to be no more than a limit. Missing it is told and fails nothing: machines differ. */
+  goal(name, value, limit, unit) {
+    const reached = value <= limit;
+    this.figure(name, `${+value.toFixed(1)} ${unit}, ${reached ? "reached" : "NOT reached"}: at most ${limit} ${unit}`, { value, limit, reached });
   }
 
   get failed() {
