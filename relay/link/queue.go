@@ -90,10 +90,10 @@ func (q *queue) push(e entry) {
 	e.p.Retain()
 	q.mu.Lock()
 	var gone entry
-	wake := true
+	wake, why := true, relay.DropQueueFull
 	switch {
 	case q.closed || e.out.closed:
-		gone = e
+		gone, why = e, relay.DropNotWanted // which is no sign of overload
 	case e.repair:
 		gone = q.repair.pushOver(e, maxRepairQueued)
 	case e.out.track.Kind() == relay.Audio:
@@ -115,7 +115,7 @@ func (q *queue) push(e entry) {
 	}
 	q.mu.Unlock()
 	if gone.p != nil {
-		gone.out.drop(gone, relay.DropQueueFull)
+		gone.out.drop(gone, why)
 	}
 	if wake {
 		q.wakeAll()

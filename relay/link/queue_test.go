@@ -19,6 +19,19 @@ func queueOf(kinds ...relay.Kind) (*Session, []*outStream) {
 	return s, outs
 }
 
+// What comes for a stream that has just ended is not wanted; it is no overload, for which
+// others would be shed.
+func TestEndedStreamIsNoOverload(t *testing.T) {
+	s, outs := queueOf(relay.Video)
+	s.queue.forget(outs[0])
+	p := fill(1, 100)
+	s.queue.push(entry{p: p, out: outs[0]})
+	p.Release()
+	if d := s.counters.drops.Snapshot(); d["queue_full"] != 0 || d["not_wanted"] != 1 {
+		t.Errorf("drops: %v", d)
+	}
+}
+
 func TestFullQueueDropsOldestVideoFirst(t *testing.T) {
 	s, outs := queueOf(relay.Video, relay.Video, relay.Audio)
 	defer s.queue.release()
