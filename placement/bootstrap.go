@@ -18,6 +18,9 @@ const (
 	bootstrapEvery = 500 * time.Millisecond
 	// statusWait bounds one question to one peer.
 	statusWait = 2 * time.Second
+	// outsideFor is how long a node may be outside of the cluster before its operator is
+	// told what to look at, and how often then.
+	outsideFor = 30 * time.Second
 )
 
 // founders returns the servers a new cluster begins with, once expect willing nodes are
@@ -51,12 +54,16 @@ func founders(v view.Snapshot, expect int) []consensus.Server {
 func (s *Service) bootstrap(ctx context.Context) {
 	tick := time.NewTicker(bootstrapEvery)
 	defer tick.Stop()
-	told := ""
+	told, since := "", s.now()
 	for !s.log.Initialised() {
 		err := s.tryBootstrap(ctx)
 		if err != nil && err.Error() != told {
 			told = err.Error()
 			s.logger.Info("not beginning a cluster yet", "why", err)
+		}
+		if now := s.now(); now.Sub(since) >= outsideFor {
+			since = now
+			s.logger.Warn("still outside of the cluster", "why", told, "check", outside(s.cfg.View()))
 		}
 		select {
 		case <-tick.C:
@@ -64,6 +71,15 @@ func (s *Service) bootstrap(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// outside tells an operator what keeps a node out of a cluster, by whether gossip finds
+// the others.
+func outside(v view.Snapshot) string {
+	if len(v.Nodes) < 2 {
+		return "no other node is found: seeds, gossip_keys, cluster, and that the gossip port is open, TCP and UDP"
+	}
+	return "the others are found and do not take this node in: that its certificate is of their authority, that the cluster port is open, and bootstrap_expect if the cluster is new"
 }
 
 func (s *Service) tryBootstrap(ctx context.Context) error {

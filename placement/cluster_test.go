@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type mesh struct {
 	nodes map[string]*node     // under mu: all ever started, by name
 	gone  map[string]time.Time // under mu: when a node vanished, or gossip lost it
 	rtt   map[[2]string]time.Duration
+	// strangers are under mu: names that gossip brings and nobody answers to.
+	strangers []view.Node
 }
 
 type node struct {
@@ -79,6 +82,8 @@ func (m *mesh) view(self string) view.Snapshot {
 		v.Nodes = append(v.Nodes, n.self)
 		n.mu.Unlock()
 	}
+	v.Nodes = append(v.Nodes, m.strangers...)
+	slices.SortFunc(v.Nodes, func(a, b view.Node) int { return cmp.Compare(a.Name, b.Name) })
 	return v
 }
 

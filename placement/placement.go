@@ -113,6 +113,8 @@ type Service struct {
 	logger  *slog.Logger
 	flights singleflight.Group
 	books   books
+	// doubts are newcomers that did not prove their name, and when; the lead loop's own.
+	doubts map[string]time.Time
 
 	mu      sync.Mutex
 	recent  burst                 // under mu: participants placed from here
@@ -149,6 +151,7 @@ func New(cfg Config) (*Service, error) {
 		now:     cfg.Now,
 		logger:  cfg.Logger,
 		books:   newBooks(),
+		doubts:  map[string]time.Time{},
 		pending: map[string]unrecorded{},
 	}, nil
 }

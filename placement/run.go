@@ -43,6 +43,7 @@ func (s *Service) leadLoop(ctx context.Context) {
 		if leads {
 			if !led {
 				s.books.reset()
+				clear(s.doubts)
 				since = s.now()
 			}
 			since = s.turn(ctx, since)
@@ -81,7 +82,7 @@ func (s *Service) turn(ctx context.Context, betterSince time.Time) time.Time {
 		s.commit(ctx, cmd)
 	}
 	m := members{self: s.cfg.Self, applied: s.log.Applied(), servers: servers, view: v, page: p}
-	if step, ok := m.next(); ok {
+	if step, ok := s.step(ctx, m); ok {
 		err := s.within(ctx, func(ctx context.Context) error {
 			return step.do(s.log, ctx, step.server.Name, step.server.Incarnation)
 		})
