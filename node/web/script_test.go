@@ -23,7 +23,7 @@ func TestLanguagesAreComplete(t *testing.T) {
 		}
 		for (const file of readdirSync(".").filter((f) => /\.(js|html)$/.test(f))) {
 			const source = readFileSync(file, "utf8");
-			const uses = [...source.matchAll(/\bt\(([^)]*)\)|data-t(?:-label)?=("\w+")/g)].flatMap(([, call, attribute]) =>
+			const uses = [...source.matchAll(/\bt\(([^)]*)\)|data-t(?:-label|-hint)?=("\w+")/g)].flatMap(([, call, attribute]) =>
 				[...(call || attribute).matchAll(/"(\w+)"/g)].map((m) => m[1]));
 			for (const key of uses) if (!(key in strings.en)) problems.push(file + " uses " + key);
 		}

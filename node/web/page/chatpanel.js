@@ -58,7 +58,7 @@ export class ChatPanel {
     body.className = "body";
     const date = new Date(timestamp || Date.now());
     when.dateTime = date.toISOString();
-    when.textContent = date.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    when.textContent = date.toLocaleTimeString(navigator.language, { hour: "2-digit", minute: "2-digit" });
     head.append(mine ? t("you", { name }) : name, " ", when, edited ? ` (${t("edited")})` : "");
     body.append(...parts(text).map(({ text: words, href }) => (href ? link(words, href) : words)));
     row.replaceChildren(head, body);

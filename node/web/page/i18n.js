@@ -21,10 +21,15 @@ export function t(key, values = {}) {
   return sentence.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-// translate fills the elements that name their sentence in data-t (text) or data-t-label.
+// number writes a number as the page's language does, millis a time in ms.
+export const number = (n, digits) => n.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const millis = (n) => (Number.isFinite(n) ? t("ms", { n: number(n, n < 10 ? 1 : 0) }) : "");
+
+// translate fills the elements that name their sentence in data-t (text), data-t-label or data-t-hint.
 export function translate(root) {
   for (const e of root.querySelectorAll("[data-t]")) e.textContent = t(e.dataset.t);
   for (const e of root.querySelectorAll("[data-t-label]")) e.setAttribute("aria-label", t(e.dataset.tLabel));
+  for (const e of root.querySelectorAll("[data-t-hint]")) e.placeholder = t(e.dataset.tHint);
 }
 
 // failure turns an error of a join, a capture or an ending into a sentence.

@@ -1,5 +1,5 @@
 // The form before the meeting: who, which room, with what, and through which place.
-import { t } from "./i18n.js";
+import { millis, t } from "./i18n.js";
 import { list, measure } from "./regions.js";
 import { capital, memory } from "./names.js";
 import { Preview } from "./preview.js";
@@ -113,7 +113,7 @@ export class Lobby {
   }
 
   draw(r, nearest = false) {
-    const far = Number.isNaN(r.rtt) ? t("away") : t("ms", { n: r.rtt < 10 ? r.rtt.toFixed(1) : Math.round(r.rtt) });
+    const far = Number.isNaN(r.rtt) ? t("away") : millis(r.rtt);
     describe(r, far, nearest ? t("nearest") : "");
   }
 

@@ -1,5 +1,5 @@
 // The network panel: our connection, and the way of each picture that we get.
-import { t } from "./i18n.js";
+import { millis, number, t } from "./i18n.js";
 import { Source } from "./messages.js";
 import { caption, capital } from "./names.js";
 import { links } from "./regions.js";
@@ -29,9 +29,7 @@ export function rate(bits) {
   return bits >= 1e6 ? t("mbit", { n: number(bits / 1e6, 1) }) : t("kbit", { n: number(bits / 1000, 0) });
 }
 
-const number = (n, digits) => n.toLocaleString(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = (n) => (known(n) ? t("percent", { n: number(n * 100, 1) }) : "");
-const millis = (n) => (known(n) ? t("ms", { n: number(n, n < 10 ? 1 : 0) }) : "");
 
 export class NetworkPanel {
   constructor(gone) {
