@@ -12,9 +12,10 @@ func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check a node's configuration, or print a sample"}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use:   "check FILE",
-			Short: "Say whether a file would be accepted, and if not, what to type instead",
-			Args:  cobra.ExactArgs(1),
+			Use:     "check FILE",
+			Short:   "Say whether a file would be accepted, and if not, what to type instead",
+			Example: "  maille config check node.yaml",
+			Args:    one("a file"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				cfg, err := config.Load(args[0])
 				if err == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,19 @@ Start with:  maille dev`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; what there is:  %s --help", err, c.CommandPath())
+	})
 	cmd.AddCommand(devCommand(), serveCommand(), tokenCommand(), statusCommand(), roomCommand(), certCommand(), configCommand())
 	return cmd
+}
+
+// one takes exactly one argument, and says how that looks.
+func one(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return fmt.Errorf("%s needs %s; try:  %s", cmd.CommandPath(), what, strings.TrimSpace(cmd.Example))
+	}
 }

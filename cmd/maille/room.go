@@ -26,7 +26,7 @@ func roomShowCommand() *cobra.Command {
 		Use:     "show ROOM",
 		Short:   "Show a room's people and, per track, origin, layers and the links that carry it",
 		Example: "  maille room show standup",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the name of a room"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd.Context(), func(ctx context.Context, c adminpb.AdminClient) error {
 				s, err := c.RoomShow(ctx, &adminpb.RoomShowRequest{Room: args[0]})

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -83,7 +85,7 @@ func serve(ctx context.Context, out io.Writer, cfg config.Config) error {
 	}
 	n, err := node.New(node.Options{Config: cfg, Identity: id, Log: log})
 	if err != nil {
-		return explainPort(err)
+		return explain(err, cfg)
 	}
 	fmt.Fprintf(out, "maille %s: node %s in %s serves %s\n", node.Version(), cfg.Name, cfg.Region, n.SignalURL())
 	err = n.Run(ctx)
@@ -91,11 +93,18 @@ func serve(ctx context.Context, out io.Writer, cfg config.Config) error {
 	return errors.Join(err, n.Close())
 }
 
-// explainPort tells an operator what to type when a port is taken.
-func explainPort(err error) error {
+// explain tells an operator what to type when this machine lacks what a node needs.
+func explain(err error, cfg config.Config) error {
 	var used *mesh.PortInUseError
-	if errors.As(err, &used) {
+	switch {
+	case errors.As(err, &used):
 		return fmt.Errorf("%w\nfind who holds it with:  ss -lpn 'sport = :%s'  or set another port (maille config sample lists them)", err, used.Port())
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w\nthis machine has not the address %s; those it has:  ip -brief address  and set bind to one of them, or to nothing for all", err, cfg.Bind)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w\nthe disk of %s is full; see:  df -h %s  or name another directory with --data-dir", err, cfg.DataDir, cfg.DataDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w\nrun as a user who may, or name another directory with --data-dir, or ports from 1024 on", err)
 	}
 	return err
 }
