@@ -30,11 +30,12 @@ const recheck = 5 * time.Second
 // up by the next handshake; a bad or half-written set is ignored, and LoadError
 // tells why.
 func LoadDir(dir string) (*Identity, error) {
+	before := stampOf(dir) // what changes while it is read is read again
 	m, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	id := &Identity{disk: &disk{dir: dir, stamp: stampOf(dir), checked: time.Now()}}
+	id := &Identity{disk: &disk{dir: dir, stamp: before, checked: time.Now()}}
 	id.now.Store(m)
 	return id, nil
 }
