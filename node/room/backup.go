@@ -113,7 +113,7 @@ func (r *Room) addCodec(p *Participant, req *livekit.AddTrackRequest) (why livek
 		}
 	}
 	p.write(trackPublished(req.Cid, pub))
-	r.announce([]*Participant{p})
+	r.changed(p)
 	return livekit.RequestResponse_OK, ""
 }
 
@@ -131,7 +131,7 @@ func (r *Room) codecStarted(p *Participant, t rtc.Published) bool {
 	if t.SdpCid != t.Cid {
 		f.info.SdpCid = t.SdpCid
 	}
-	r.announce([]*Participant{p})
+	r.changed(p)
 	r.log.Info("further codec published", "identity", p.identity, "track", t.Sid, "mime", t.Mime, "encodings", t.Encodings)
 	return true
 }
@@ -144,7 +144,7 @@ func (r *Room) codecStopped(p *Participant, id relay.TrackID) {
 	}
 	if f := pub.furtherOf(id); f != nil {
 		f.info.Cid, f.info.SdpCid, f.info.Mid = "", "", ""
-		r.announce([]*Participant{p})
+		r.changed(p)
 	}
 }
 

@@ -38,7 +38,7 @@ func (r *Room) publishDataTrack(p *Participant, req *livekit.PublishDataTrackReq
 		FrameEncoding: req.FrameEncoding, Schema: req.Schema,
 	}
 	r.addDataTrack(p, info)
-	r.announce([]*Participant{p})
+	r.changed(p)
 }
 
 func (p *Participant) mayPublishDataTrack(req *livekit.PublishDataTrackRequest) (livekit.RequestResponse_Reason, string) {
@@ -86,7 +86,7 @@ func (r *Room) unpublishDataTrack(p *Participant, req *livekit.UnpublishDataTrac
 		return
 	}
 	p.removeDataTrack(t)
-	r.announce([]*Participant{p})
+	r.changed(p)
 }
 
 func (p *Participant) removeDataTrack(t *dataTrack) {
@@ -132,7 +132,7 @@ func (p *Participant) republish(list []*livekit.PublishDataTrackResponse) {
 		changed = true
 	}
 	if changed {
-		p.room.announce([]*Participant{p})
+		p.room.changed(p)
 	}
 }
 

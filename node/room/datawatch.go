@@ -95,7 +95,7 @@ func (r *Room) receiveTrack(d *linkpb.TrackData) {
 // has is told its handles again: it waits for them.
 func (r *Room) chooseData(p *Participant, u *livekit.UpdateDataSubscription) {
 	for _, w := range u.GetUpdates() {
-		if !isDataTrack(w.TrackSid) || len(w.TrackSid) > maxTrackName || len(p.dataWishes) >= maxWishes {
+		if !isDataTrack(w.TrackSid) || !wish(p, p.dataWishes, w.TrackSid) {
 			continue
 		}
 		if p.dataWishes == nil {

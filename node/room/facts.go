@@ -187,7 +187,7 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.obey(b.Order)
 	case *linkpb.RoomMessage_Bye:
 		delete(r.peers, node)
-		r.apply(r.roster.Forget(node))
+		r.forget(node)
 	}
 }
 

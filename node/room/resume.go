@@ -37,6 +37,7 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	}
 	p.conn, p.join = c, j
 	p.lostAt, p.failing, p.moving = r.env.Now(), false, false
+	p.offeredAt = p.lostAt // an offer without answer is sent again
 	if p.interrupted(cutSilent) {
 		return p
 	}

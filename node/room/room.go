@@ -296,10 +296,15 @@ func (r *Room) NodeGone(node string) {
 		} else {
 			delete(r.peers, node)
 		}
-		r.speakers.Forget(node)
-		r.verdicts.Forget(node)
-		r.apply(r.roster.Forget(node))
+		r.forget(node)
 	})
+}
+
+// forget drops all that a node said.
+func (r *Room) forget(node string) {
+	r.speakers.Forget(node)
+	r.verdicts.Forget(node)
+	r.apply(r.roster.Forget(node))
 }
 
 // Place updates the placement record: who serves the room.

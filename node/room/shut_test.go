@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"maille/node/auth"
+	"maille/node/guard"
 	"maille/node/rtc"
 	"maille/node/signal"
 	linkpb "maille/proto/link"
@@ -170,6 +171,59 @@ func TestPermissionEndsWhatIsPending(t *testing.T) {
 				now := &livekit.ParticipantPermission{CanSubscribe: true, CanPublish: may}
 				s.room.setPermission(p, now)
 			}
+		}
+	})
+}
+
+// Whoever takes data tracks back and publishes them anew makes no more news for the others
+// than by anything else it says of itself.
+func TestDataTracksSpendTheBudgetOfNews(t *testing.T) {
+	s := newStage(t)
+	s.join("ann").await(t, "join", isJoin)
+	_ = s.room.call(func() {
+		p := s.room.local["ann"]
+		for range 500 {
+			s.room.publishDataTrack(p, &livekit.PublishDataTrackRequest{PubHandle: 1, Name: "pose"})
+			s.room.unpublishDataTrack(p, &livekit.UnpublishDataTrackRequest{PubHandle: 1})
+		}
+	})
+	if s.faults.Of(guard.News) == 0 {
+		t.Error("the room is told every time")
+	}
+}
+
+// What a node said that has no part in the room any more is told to nobody.
+func TestByeEndsWhatANodeSaid(t *testing.T) {
+	s := newStage(t)
+	_ = s.room.call(func() {
+		r := s.room
+		r.receive("lyon", &linkpb.RoomMessage{RoomSid: r.sid, Epoch: r.epoch, Body: &linkpb.RoomMessage_Qualities{
+			Qualities: &linkpb.Qualities{Qualities: []*linkpb.Qualities_Quality{{ParticipantSid: "PA_far"}}},
+		}})
+		r.receive("lyon", &linkpb.RoomMessage{RoomSid: r.sid, Epoch: r.epoch, Body: &linkpb.RoomMessage_Bye{Bye: &linkpb.Bye{}}})
+		if all, _ := r.verdicts.Said("paris", &linkpb.Qualities{}); len(all) > 0 {
+			t.Errorf("still told: %v", all)
+		}
+	})
+}
+
+// An offer that was lost with a socket has its time anew once the client is back: it is
+// about to be sent again.
+func TestOfferLostWithTheSocket(t *testing.T) {
+	s := newStage(t)
+	d := s.join("ann")
+	sid := sidAt(t, d)
+	d.await(t, "offer", func(m *livekit.SignalResponse) bool { return m.GetOffer() != nil })
+	s.cut("ann", d)
+	_ = s.room.call(func() {
+		p := s.room.local["ann"]
+		p.connected, p.offeredAt = true, p.offeredAt.Add(-2*answerWithin)
+		j := *p.join
+		j.Reconnect, j.ParticipantSid = true, sid
+		s.room.resumed(&j, newDesk())
+		s.room.expire()
+		if p.gone {
+			t.Error("removed for an offer that it never got")
 		}
 	})
 }

@@ -33,7 +33,7 @@ func (r *Room) noteStreams(p *Participant) {
 		pub.info.Layers = pub.info.Codecs[0].Layers
 	}
 	if changed {
-		r.announce([]*Participant{p})
+		r.changed(p)
 	}
 }
 
