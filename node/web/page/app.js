@@ -18,10 +18,12 @@ function wish() {
   const hash = new URLSearchParams(location.hash.slice(1));
   const path = location.pathname.match(/^\/r\/([^/]+)/);
   return {
-    room: hash.get("room") || (path ? decodeURIComponent(path[1]) : ""),
+    room: hash.get("room") || (path ? readable(path[1]) : ""),
     name: hash.get("name") || "", token: hash.get("token") || "", region: hash.get("region") || "",
   };
 }
+
+function readable(part) { try { return decodeURIComponent(part); } catch { return ""; } }
 
 async function token({ room, name, region, token: given }) {
   if (given || !dev) return given;

@@ -63,7 +63,8 @@ export class Session {
   async join() {
     const socket = await this.open();
     const { join, leave } = socket.first;
-    if (!join) throw new Refused(leave ? "left" : "node", leave ? String(leave.reason) : "");
+    if (!join && leave) throw leave.action === Action.DISCONNECT ? new Refused("left", String(leave.reason)) : new Refused("busy");
+    if (!join) throw new Refused("node");
     this.terms = join;
     this.sid = join.participant.sid;
     this.roster.reset(join.participant, join.otherParticipants);
@@ -275,7 +276,12 @@ export class Session {
     if (this.anew) {
       this.dropLine();
       this.anew = false;
-      await this.join();
+      try {
+        await this.join();
+      } catch (err) {
+        this.anew = true; // there is nothing left to resume
+        throw err;
+      }
     } else if (!(await this.resume())) {
       return false;
     }
