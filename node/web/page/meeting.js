@@ -140,12 +140,14 @@ export class Meeting {
       $("meeting-name").textContent = this.room;
       document.title = `${this.room} – maille`;
       this.banner("");
-      this.notice([t(first ? "connected" : "back"), ...this.early.splice(0)].join(" "));
+      const alone = first && this.session.roster.people.size === 1;
+      this.notice([t(first ? "connected" : "back"), ...(alone ? [t("alone")] : []), ...this.early.splice(0)].join(" "));
       this.draw();
       this.grid.report();
       if (first) $("meeting-name").focus();
     } else if (name === "reconnecting") {
       this.banner(t("reconnecting"));
+      this.draw();
     } else if (name === "ended" && !$("meeting").hidden) {
       this.onEnd(detail);
     }
@@ -276,10 +278,10 @@ export class Meeting {
   }
 
   drawPlace() {
-    const { self, stats } = this.session;
+    const { self, stats, recovering } = this.session;
     const { rtt, quality } = stats.mine;
-    $("place-bars").dataset.quality = quality;
-    const values = self && self.region ? { place: place(self), n: Math.round(rtt) } : null;
+    $("place-bars").dataset.quality = recovering ? "" : quality;
+    const values = self && self.region && !recovering ? { place: place(self), n: Math.round(rtt) } : null;
     put($("place"), !values ? "" : t(Number.isFinite(rtt) ? "connectedToRtt" : "connectedTo", values));
   }
 
