@@ -11,6 +11,11 @@
 // (duplex.go), and the client is asked for its next offer when there is something to
 // tell (asking.go).
 //
+// A Peer outlives its path: ICE that fails, or a client's TCP connection that ends, costs
+// packets until ICE is restarted (tapconn.go). It ends, and its handler hears so, when the
+// client ends its SCTP association or DTLS, when the DTLS handshake fails, when the client
+// is over one of the bounds of a connection, and when the node cannot make an offer.
+//
 // What needs no peer connection is in folders below: descriptions as text (sdp) and
 // packets that did not come (missing).
 package rtc

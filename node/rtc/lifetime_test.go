@@ -146,6 +146,26 @@ func TestFailedHandshakeEndsThePeer(t *testing.T) {
 	})
 }
 
+// A client that has no data channels says goodbye by DTLS alone.
+func TestGoodbyeWithoutData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		u := &uplinkPair{probe: &probe{}, w: w, pc: w.browser()}
+		var err error
+		u.peer, err = w.engine.NewPeer(u.probe, Options{Role: Uplink, Name: "client"})
+		w.check(err)
+		u.audio("mic")
+		u.negotiate()
+		w.wait("connected", func() bool { return u.last() == Connected })
+		w.check(u.pc.GracefulClose())
+		tick(time.Second)
+		if u.last() != Closed || !errors.Is(u.why, ErrLost) {
+			t.Errorf("the peer is %s: %v", u.last(), u.why)
+		}
+	})
+}
+
 // A client whose TCP connection ends has lost a path, not its session: it comes by another
 // connection, and when ICE has chosen that, nothing was lost.
 func TestPathOverTCPEnds(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/dtls/v3/pkg/crypto/prf"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/transport/v4/replaydetector"
+	"github.com/pion/webrtc/v4"
 
 	"maille/node/guard"
 )
@@ -35,6 +36,7 @@ type tap struct {
 	hello   hello    // of the DTLS server, whoever that is
 	in, out *records // nil before the handshake is done
 	buf     []byte   // of the record that is looked at
+	over    bool     // the client said that it ends
 }
 
 // hello is what the keys need of a ServerHello.
@@ -114,6 +116,7 @@ func (t *tap) Write(line []byte) (int, error) {
 const (
 	recordHeader    = 13
 	changeCipher    = 20 // the first type there is
+	alerts          = 21
 	handshakes      = 22
 	applicationData = 23 // also the last type there is without extensions
 	saltBytes       = 4
@@ -203,7 +206,11 @@ func (t *tap) passes(b []byte) bool {
 	now := t.peer.engine.now()
 	t.mu.Lock()
 	v, why := t.judge(b, now)
+	over := t.over
 	t.mu.Unlock()
+	if over && t.peer.pc.SCTP().State() != webrtc.SCTPTransportStateConnected {
+		t.peer.shut(ErrLost) // else the association ends with it, see NewPeer
+	}
 	if v == guard.Pass {
 		return true
 	}
@@ -212,6 +219,20 @@ func (t *tap) passes(b []byte) bool {
 		t.peer.shut(errChunks)
 	}
 	return false
+}
+
+// ends tells of an alert of the client's after which nothing comes (RFC 5246 section 7.2).
+func (t *tap) ends(rec []byte) bool {
+	const fatal, closeNotify = 2, 0
+	if rec[0] != alerts || t.in == nil || epoch(rec) != 1 {
+		return false
+	}
+	p, ok := t.in.open(rec, t.buf)
+	if !ok {
+		return false
+	}
+	t.buf = p[:0]
+	return len(p) == 2 && (p[0] == fatal || p[1] == closeNotify)
 }
 
 func (t *tap) judge(b []byte, now int64) (guard.Verdict, guard.Reason) {
@@ -226,6 +247,7 @@ func (t *tap) judge(b []byte, now int64) (guard.Verdict, guard.Reason) {
 				return guard.Drop, guard.Packet
 			}
 			t.overhear(rec)
+			t.over = t.over || t.ends(rec)
 			continue
 		}
 		if t.in == nil || epoch(rec) != 1 {
