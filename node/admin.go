@@ -46,15 +46,12 @@ func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.Status
 	}
 	rtts := make(map[string]float64)
 	totals := n.meters.totals()
-	for _, m := range v.Nodes {
-		if m.Name == n.self.Name || m.State == view.Left {
-			continue
-		}
-		l := &adminpb.LinkStatus{Node: n.self.Name, Peer: m.Name}
-		if s := n.links.Session(m.Name); s != nil {
+	for _, peer := range n.peers(v) {
+		l := &adminpb.LinkStatus{Node: n.self.Name, Peer: peer}
+		if s := n.links.Session(peer); s != nil {
 			fillLink(l, s.Stats(), totals)
 		}
-		rtts[m.Name] = l.RttMs
+		rtts[peer] = l.RttMs
 		out.Links = append(out.Links, l)
 	}
 	for _, m := range v.Nodes {
@@ -84,6 +81,23 @@ func (a *admin) Status(context.Context, *adminpb.StatusRequest) (*adminpb.Status
 	}
 	out.LinksRefused, out.LinksUnsent = n.links.Refused(), n.links.Unsent()
 	return out, nil
+}
+
+// peers names every other node of the cluster, and with them those that have a link and
+// that gossip does not know: a certificate is all that a link takes.
+func (n *Node) peers(v view.Snapshot) []string {
+	var out []string
+	for _, m := range v.Nodes {
+		if m.Name != n.self.Name && m.State != view.Left {
+			out = append(out, m.Name)
+		}
+	}
+	for _, s := range n.links.Sessions() {
+		if !slices.Contains(out, s.Peer()) {
+			out = append(out, s.Peer())
+		}
+	}
+	return out
 }
 
 func nodeStatus(m view.Node, role string, rtt float64, now time.Time) *adminpb.NodeStatus {

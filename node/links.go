@@ -75,7 +75,9 @@ func (l *links) Serve(s *link.Session, ref link.TrackRef) (*track.Track, error) 
 	return r.Serve(s.Peer(), ref.ID)
 }
 
-// pull makes a link the source of a track.
+// pull makes a link the source of a track. The request carries no path but this node: it is
+// one for all who want the track here, now and later, so that a path it came by would soon
+// be untrue. Loops cannot form by the rule of who may serve whom (room/route).
 func (n *Node) pull(peer, roomName string, into *track.Track) room.Upstream {
 	s := n.links.Session(peer)
 	if s == nil {

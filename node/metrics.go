@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"maille/mesh/view"
 	"maille/node/obs"
 	"maille/node/room"
 	"maille/node/signal"
@@ -169,21 +168,18 @@ func (m *meters) totals() map[obs.Key]obs.Counts {
 	return m.ledger.Totals()
 }
 
-// links reports every other node of the cluster, linked or not.
+// links reports every other node of the cluster, linked or not, and every other link.
 func (m *meters) links() []obs.Link {
 	var out []obs.Link
-	for _, n := range m.n.gossip.Snapshot().Nodes {
-		if n.Name == m.n.self.Name || n.State == view.Left {
-			continue
-		}
-		s := m.n.links.Session(n.Name)
+	for _, peer := range m.n.peers(m.n.gossip.Snapshot()) {
+		s := m.n.links.Session(peer)
 		if s == nil {
-			out = append(out, obs.Link{Peer: n.Name})
+			out = append(out, obs.Link{Peer: peer})
 			continue
 		}
 		st := s.Stats()
 		l := obs.Link{
-			Peer: n.Name, Up: true, RTT: st.RTT, Loss: st.Loss, Queue: st.Queue, Estimate: st.Cap, Demand: st.Demand, Lanes: st.Lanes,
+			Peer: peer, Up: true, RTT: st.RTT, Loss: st.Loss, Queue: st.Queue, Estimate: st.Cap, Demand: st.Demand, Lanes: st.Lanes,
 			PacketsOut: st.Sent.Packets, PacketsIn: st.Received.Packets, BytesOut: st.Sent.Bytes, BytesIn: st.Received.Bytes,
 			Datagrams: st.Arrived, DatagramsLost: st.Lost, RepairsAsked: st.Asked, RepairsUnfilled: st.RepairMisses, RepairsLate: st.RepairsLate,
 			Doubled: st.Doubled, RefusedTracks: st.RefusedPulls, Excess: st.Excess,

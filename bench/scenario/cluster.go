@@ -41,6 +41,7 @@ type Cluster struct {
 	// Single makes clients join with one connection for both directions.
 	Single bool
 
+	ca      *identity.CA
 	clients atomic.Int32
 	log     *slog.Logger
 }
@@ -70,6 +71,7 @@ func StartLogging(t testing.TB, seed uint64, delay time.Duration, log *slog.Logg
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.ca = ca
 	var seeds []string
 	for i, name := range names {
 		region, _, _ := strings.Cut(name, "/")

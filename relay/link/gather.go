@@ -6,6 +6,12 @@ import "time"
 // every packet costs more than the packet. Then the bundler works in rounds: what waits
 // leaves when the oldest of it has waited for gatherFor, which those that push see, or for
 // gatherMost, if none push. Below gatherFrom nothing ever waits for more.
+//
+// That is an exception to the rule that nothing waits for more to come, and what it is for:
+// of both ends together, against a plain QUIC connection with a packet a datagram, 10,000
+// packets a second took 1.33 times the processor time without rounds and about as much with
+// them, 40,000 took 1.60 and 1.02 times as much, and a packet waits a tenth of the frame of
+// sound in it at most.
 const (
 	// gatherFrom packets a second are some thirty rooms with three speakers each.
 	gatherFrom, gatherUntil = 4000.0, 3000.0
