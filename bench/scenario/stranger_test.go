@@ -46,9 +46,11 @@ func TestTracksNotServedAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Nobody may hear ann, so no node may have her sound.
+		// Only bob may hear ann, and he is in another room: no node may have her sound.
 		if err := ann.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_SubscriptionPermission{
-			SubscriptionPermission: &livekit.SubscriptionPermission{},
+			SubscriptionPermission: &livekit.SubscriptionPermission{
+				TrackPermissions: []*livekit.TrackPermission{{ParticipantIdentity: "bob", AllTracks: true}},
+			},
 		}}); err != nil {
 			t.Fatal(err)
 		}
