@@ -197,6 +197,7 @@ func TestSilenceTellsAStallFromAQueue(t *testing.T) {
 		"a stall, half of it read":              {[][2]float64{{110, 100}, {.1, 90}, {.1, 80}, {.1, 70}}, 120_000, true},
 		"a stall on top of a queue":             {[][2]float64{{10, 60}, {10, 120}, {10, 122}, {10, 124}, {300, 400}, {.1, 390}}, 120_000, true},
 		"a path that became narrow":             {[][2]float64{{30, 20}, {20, 40}, {20, 60}, {20, 80}}, 120_000, false},
+		"a path that became very narrow":        {[][2]float64{{60, 40}, {40, 80}, {40, 120}}, 120_000, false},
 		"a stall, and then a queue":             {[][2]float64{{110, 100}, {.1, 95}, {20, 110}, {20, 125}}, 120_000, false},
 		"a radio that sends now and then":       {[][2]float64{{20, 40}, {0, 35}, {0, 30}, {20, 45}, {0, 40}, {0, 35}, {20, 50}, {0, 45}, {0, 40}}, 120_000, false},
 		"what comes no faster than it was sent": {[][2]float64{{110, 100}, {10, 99}, {10, 98}}, 120_000, false},
@@ -211,6 +212,66 @@ func TestSilenceTellsAStallFromAQueue(t *testing.T) {
 				t.Errorf("excused %v, queue %.0f ms", excused, queue/1e6)
 			}
 		})
+	}
+}
+
+// The rate after a stall is told from its beginning on, for as long as what came at once
+// after it fills shorter windows.
+func TestRateOverASilence(t *testing.T) {
+	var s silence
+	now := int64(1e12)
+	if _, ok := s.rate(); ok {
+		t.Error("a rate before there was a silence")
+	}
+	arrivals(&s, &now, [2]float64{10, 0}, [2]float64{90, 80}, [2]float64{.1, 70}, [2]float64{9.9, 60})
+	if rate, ok := s.rate(); !ok || int(rate) != 36_000 { // three packets in 100 ms
+		t.Errorf("%.0f, %v", rate, ok)
+	}
+	arrivals(&s, &now, [2]float64{100, 0})
+	if _, ok := s.rate(); ok {
+		t.Error("still told from a silence long ago")
+	}
+}
+
+// A clock that was far ahead once excuses nothing after it.
+func TestSilenceAfterAClockWentBack(t *testing.T) {
+	var s silence
+	now := int64(1e12)
+	arrivals(&s, &now, [2]float64{10, 0})
+	s.came(now+1e12, 1e12, 1200)
+	arrivals(&s, &now, [2]float64{10, 0}, [2]float64{60, 40}, [2]float64{40, 80}, [2]float64{40, 120})
+	if _, excused := s.excuse(now, 120_000, s.delay, 0); excused {
+		t.Error("a queue is excused")
+	}
+}
+
+// On a slow path a few packets that are under way are no queue that others left.
+func TestSlowPathThatDrainsForgetsItsCuts(t *testing.T) {
+	e := Estimator{proof: proof{start: senderStart}, ready: true, limit: queueLimit, settled: 60_000, queue: 20e6, cuts: yieldAfter}
+	if e.decide(0, 0); e.cuts != 0 {
+		t.Errorf("%d decreases are remembered", e.cuts)
+	}
+}
+
+// What a decrease takes for the path is no more than was sent, however close together a
+// client says that it came, and what arrived before is of another path.
+func TestDecreaseIsToldFromWhatWasSent(t *testing.T) {
+	e := Estimator{proof: proof{start: senderStart, least: senderLeast, most: senderMost}, ready: true, limit: queueLimit, cap: 100_000, usual: 90_000}
+	for i := range int64(100) {
+		e.pace.add(1e12+i*10e6, 1000)
+		e.rate.add(1e12+i*1e6, 1000)
+	}
+	e.cut(2e12)
+	if e.settled > stretch*100_000*1.01 {
+		t.Errorf("%.0f taken for the path of 100,000 sent", e.settled)
+	}
+	e.settled, e.cuts, e.usual = 100_000, 0, 1e6
+	for i := range int64(100) {
+		e.pace.add(2e12+i*10e6, 1000)
+		e.rate.add(2e12+i*20e6, 1000)
+	}
+	if e.cut(3e12); e.usual > e.settled {
+		t.Errorf("%.0f arrive on a path of %.0f", e.usual, e.settled)
 	}
 }
 
