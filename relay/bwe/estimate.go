@@ -49,7 +49,6 @@ type Estimator struct {
 	// limited: the cap is from Limit, and no queue was seen since.
 	limited bool
 	silence silence
-	train   train
 	proof   proof
 }
 
@@ -164,14 +163,11 @@ func (e *Estimator) take(now int64, samples []Sample) (least, newest int64, ok b
 	const none = 1<<63 - 1
 	least, newest = none, -none
 	oldest := int64(none)
-	e.train = train{}
 	for _, s := range samples {
 		e.rate.add(s.Arrived, s.Size)
 		e.pace.add(s.Sent, s.Size)
 		if !s.Held {
-			delay := s.Arrived - s.Sent
-			e.silence.came(s.Arrived, float64(delay-e.base.least()), s.Size)
-			e.train.came(s.Arrived, delay, s.Size)
+			e.silence.came(s.Arrived, float64(s.Arrived-s.Sent-e.base.least()), s.Size)
 			least = min(least, s.Arrived-s.Sent)
 			newest, oldest = max(newest, s.Sent), min(oldest, s.Sent)
 		}
@@ -284,8 +280,7 @@ func (e *Estimator) decide(now int64, dt float64) {
 	switch {
 	case e.queue <= limit:
 		e.over = 0
-	case e.queue > aFlood && e.proof.late >= floodSamples,
-		e.proof.start > 0 && e.train.narrow(e.usual):
+	case e.queue > aFlood && e.proof.late >= floodSamples:
 		e.over += overReports
 	default:
 		e.over++
