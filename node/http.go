@@ -74,7 +74,7 @@ func (n *Node) openOps() error {
 
 // page is the built-in meeting page. In dev it makes its own tokens.
 func (n *Node) page() http.Handler {
-	o := web.Options{Regions: n.regions, Links: n.roundTrips, Log: n.log}
+	o := web.Options{Stuck: n.meters.stuck, Regions: n.regions, Links: n.roundTrips, Log: n.log}
 	if n.cfg.Dev {
 		o.DevToken = n.devToken
 	}
@@ -120,6 +120,10 @@ func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 	if !n.raft.Initialised() {
 		http.Error(w, "not yet part of a cluster", http.StatusServiceUnavailable)
+		return
+	}
+	if n.meters.stuck() {
+		http.Error(w, "a room does not answer", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")

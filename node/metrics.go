@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"maille/node/obs"
 	"maille/node/room"
@@ -23,6 +24,7 @@ type meters struct {
 	metrics *obs.Metrics
 	rooms   atomic.Pointer[obs.Rooms]
 	leaders atomic.Uint64
+	settled atomic.Int64 // when rooms were last gathered, nanoseconds; 0 before the first time
 
 	mu     sync.Mutex // guards ledger
 	ledger obs.Ledger
@@ -83,6 +85,10 @@ func (m *meters) gather() obs.Rooms {
 		sum.Participants += h.Participants
 		flows = append(flows, roomFlows(&sum, h)...)
 		flows = append(flows, dataFlows(r, h)...)
+		for _, p := range h.Clients {
+			b := p.Bandwidth()
+			sum.Paths.Add(b.Estimate, b.Short)
+		}
 	}
 	for _, s := range m.n.links.Sessions() {
 		flows = append(flows, linkFlows(s)...)
@@ -92,7 +98,18 @@ func (m *meters) gather() obs.Rooms {
 	m.ledger.Settle(flows, func(peer string) bool { _, ok := v.Node(peer); return ok })
 	m.mu.Unlock()
 	m.rooms.Store(&sum)
+	m.settled.Store(m.n.now().UnixNano())
 	return sum
+}
+
+// stuckAfter is how long a room may take to say what it holds, which it is asked every
+// loadInterval, before its node is taken for stuck: far more than a busy machine needs.
+const stuckAfter = 20 * time.Second
+
+// stuck reports whether a room of this node does not answer any more.
+func (m *meters) stuck() bool {
+	at := m.settled.Load()
+	return at != 0 && m.n.now().Sub(time.Unix(0, at)) > stuckAfter
 }
 
 // roomFlows reads the counters of what a room holds, and adds it to sum.

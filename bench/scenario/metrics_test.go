@@ -58,6 +58,9 @@ func TestMetricsOfAMeeting(t *testing.T) {
 			{"paris", paris, `maille_link_repairs_answered_total{peer="lyon"}`, 10, 1e4},
 			{"paris", paris, `maille_link_datagrams_total{outcome="lost",peer="lyon"}`, 10, 1e4},
 			{"lyon", lyon, `maille_tracks_active{kind="video",origin="link"}`, 1, 1},
+			{"lyon", lyon, `maille_client_estimates`, 1, 1},
+			{"lyon", lyon, `maille_client_estimate_bytes_per_second{of="least"}`, 1e4, 1e9},
+			{"paris", paris, `maille_client_estimates`, 0, 0}, // nobody there watches anything
 			{"lyon", lyon, `maille_subscriptions_active{kind="video"}`, 1, 1},
 			{"lyon", lyon, `maille_link_repairs_asked_total{peer="paris"}`, 10, 1e4},
 			{"lyon", lyon, `maille_link_repairs_filled_total{peer="paris"}`, 10, 1e4},
@@ -67,6 +70,13 @@ func TestMetricsOfAMeeting(t *testing.T) {
 			if got, ok := want.of[want.metric]; !ok || got < want.min || got > want.max {
 				t.Errorf("%s: %s is %v (%v), want %v to %v", want.what, want.metric, got, ok, want.min, want.max)
 			}
+		}
+		shown, err := c.Nodes["lyon"].Node.Admin().RoomShow(ctx, &adminpb.RoomShowRequest{Room: "standup", LocalOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bob := shown.Nodes[0].Participants[0]; bob.Identity != "bob" || bob.EstimateBps < 8e4 || bob.Short {
+			t.Errorf("shown of bob: %v", bob)
 		}
 		s, err := c.Nodes["lyon"].Node.Admin().Status(ctx, &adminpb.StatusRequest{})
 		if err != nil {

@@ -50,10 +50,10 @@ func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
 		fmt.Fprintf(w, "node %s did not answer: its part is missing below\n", n)
 	}
 	fmt.Fprintln(w)
-	if err := table(w, "PERSON NODE REGION STATE PUBLISHES RECEIVES", func(row func(...any)) {
+	if err := table(w, "PERSON NODE REGION STATE PUBLISHES RECEIVES PATH", func(row func(...any)) {
 		for _, n := range s.Nodes {
 			for _, p := range n.Participants {
-				row(p.Identity, n.Node, n.Region, p.State, p.Published, p.Subscribed)
+				row(p.Identity, n.Node, n.Region, p.State, p.Published, p.Subscribed, path(p))
 			}
 		}
 	}); err != nil {
@@ -97,6 +97,18 @@ func printRoom(w io.Writer, s *adminpb.RoomShowResponse) error {
 			}
 		}
 	})
+}
+
+// path is what the path to a participant carries, "!" when that is less than it asked for.
+func path(p *adminpb.ParticipantStatus) string {
+	if p.EstimateBps <= 0 {
+		return "-"
+	}
+	out := humanize.SIWithDigits(p.EstimateBps, 1, "bit/s")
+	if p.Short {
+		out += " !"
+	}
+	return strings.ReplaceAll(out, " ", "")
 }
 
 // heard is how many voices of a room are heard at once.

@@ -21,6 +21,7 @@ const (
 	Track                     // tracks announced beyond what one may hold
 	Data                      // data messages beyond size or permission
 	Chunk                     // SCTP packets that cost more than an association may
+	Record                    // DTLS records that are no data, and more than a handshake takes
 	Message                   // signalling messages: too large, or none at all
 	Backlog                   // requests faster than they can be served, made to wait
 	News                      // changes of a participant faster than others are told, merged
@@ -33,7 +34,7 @@ const (
 
 var names = [numReasons]string{
 	"address", "packet", "stream", "candidate", "restart", "description", "connection", "name",
-	"track", "data", "chunk", "message", "backlog", "news", "session", "reader", "token", "fault",
+	"track", "data", "chunk", "record", "message", "backlog", "news", "session", "reader", "token", "fault",
 }
 
 func (r Reason) String() string {

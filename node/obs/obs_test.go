@@ -42,7 +42,11 @@ func mesh(peers int) Sources {
 	}
 	return Sources{
 		Rooms: func() Rooms {
-			return Rooms{Rooms: 1000, Participants: 10000, Published: Kinds{Audio: 1, Video: 2}, Subscribed: Kinds{Audio: 3, Video: 4}}
+			r := Rooms{Rooms: 1000, Participants: 10000, Published: Kinds{Audio: 1, Video: 2}, Subscribed: Kinds{Audio: 3, Video: 4}}
+			for _, estimate := range []float64{300, 0, 100, 200} {
+				r.Paths.Add(estimate, estimate == 100)
+			}
+			return r
 		},
 		Guards: func() map[string]uint64 { return map[string]uint64{"packet": 6} },
 		Links:  func() []Link { return ls }, Refused: func() map[string]uint64 { return map[string]uint64{"name": 4} },
@@ -91,6 +95,10 @@ func TestScrape(t *testing.T) {
 		`target_info{node="paris-1",region="paris",service_name="maille",service_version="v1"} 1`,
 		`maille_rooms_active 1000`,
 		`maille_tracks_active{kind="video",origin="client"} 2`,
+		`maille_client_estimates 3`,
+		`maille_client_short 1`,
+		`maille_client_estimate_bytes_per_second{of="least"} 100`,
+		`maille_client_estimate_bytes_per_second{of="mean"} 200`,
 		`maille_link_up{peer="n0"} 0`,
 		`maille_link_rtt_seconds{peer="n1"} 0.04`,
 		`maille_link_estimate_bytes_per_second{peer="n1"} 1e+06`,
@@ -128,7 +136,7 @@ func TestScrape(t *testing.T) {
 func TestCardinality(t *testing.T) {
 	allowed := map[string]int{ // how many values each label may have
 		"region": 1, "node": 1, "service_name": 1, "service_version": 1,
-		"peer": 255, "kind": 2, "direction": 2, "origin": 2, "where": 6, "reason": int(relay.NumDrops) + 4 + 8,
+		"peer": 255, "kind": 2, "direction": 2, "of": 2, "origin": 2, "where": 6, "reason": int(relay.NumDrops) + 4 + 8,
 		"outcome": len(outcomes) + 2, "state": 3,
 	}
 	series := func(peers int) int {

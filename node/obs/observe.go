@@ -115,6 +115,9 @@ func rooms(i *instruments, src func() Rooms) func(reading) {
 	people := i.level("participants.active", "{participant}", "Participants attached to this node.")
 	tracks := i.level("tracks.active", "{track}", "Tracks this node holds: published by its clients, or relayed from other nodes.")
 	subs := i.level("subscriptions.active", "{subscription}", "Tracks that this node sends to its clients.")
+	known := i.level("client.estimates", "{client}", "Clients to which the path's bandwidth is known.")
+	short := i.level("client.short", "{client}", "Clients that get less video than they asked for, for want of bandwidth.")
+	estimate := i.level("client.estimate", "By/s", "What the paths to clients are estimated to carry: the least of them, and their mean; absent while none is known.")
 	return func(r reading) {
 		v := src()
 		r.level(open, float64(v.Rooms))
@@ -122,6 +125,12 @@ func rooms(i *instruments, src func() Rooms) func(reading) {
 		r.kinds(tracks, v.Published, "origin", "client")
 		r.kinds(tracks, v.Relayed, "origin", "link")
 		r.kinds(subs, v.Subscribed)
+		r.level(known, float64(v.Paths.Known))
+		r.level(short, float64(v.Paths.Short))
+		if v.Paths.Known > 0 {
+			r.level(estimate, v.Paths.Least, "of", "least")
+			r.level(estimate, v.Paths.Mean, "of", "mean")
+		}
 	}
 }
 

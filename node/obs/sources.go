@@ -37,6 +37,30 @@ type Rooms struct {
 	// Published tracks come from this node's clients, Relayed ones from other nodes, and
 	// Subscribed ones go to this node's clients.
 	Published, Relayed, Subscribed Kinds
+	// Paths is what is known of the paths to this node's clients.
+	Paths Paths
+}
+
+// Paths sums up estimates of bandwidth.
+type Paths struct {
+	// Known have an estimate; Short get less video than they asked for.
+	Known, Short int
+	// Least and Mean are of those that are known, in bytes per second.
+	Least, Mean float64
+}
+
+// Add counts a client with an estimate in bytes per second, 0 when there is none.
+func (p *Paths) Add(estimate float64, short bool) {
+	if short {
+		p.Short++
+	}
+	if estimate <= 0 {
+		return
+	}
+	if p.Known++; p.Known == 1 || estimate < p.Least {
+		p.Least = estimate
+	}
+	p.Mean += (estimate - p.Mean) / float64(p.Known)
 }
 
 // Link is the state of the link to another node of the cluster.

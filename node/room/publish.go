@@ -239,7 +239,9 @@ func (pub *publication) silence(muted bool) {
 }
 
 // demanded notes which layers of a relay track anyone watches, and tells its publisher
-// (dynacast).
+// (dynacast). Of sound it is told nothing: LiveKit's subscribed_audio_codec_update is for
+// publishers that send Opus and RED as two codecs, which no client does (livekit-client
+// ignores it); here RED is taken apart for those who do not take it, at the last hop.
 func (p *Participant) demanded(id relay.TrackID, want relay.LayerSet) {
 	pub := p.published[relay.TrackID(sidOf(id))]
 	if pub == nil || pub.info.Type != livekit.TrackType_VIDEO {

@@ -17,10 +17,13 @@ import (
 // Show describes the room as this node holds it, for operators.
 func (r *Room) Show() *adminpb.NodeRoom {
 	out := &adminpb.NodeRoom{Node: r.env.Self(), Region: r.env.Region()}
+	const bits = 8
 	_ = r.call(func() {
 		watchers := make(map[relay.TrackID]uint32)
 		for _, p := range r.local {
+			path := p.sub.Bandwidth()
 			out.Participants = append(out.Participants, &adminpb.ParticipantStatus{
+				EstimateBps: path.Estimate * bits, Short: path.Short,
 				Identity: p.identity, Sid: p.info.Sid, Name: p.info.Name, State: strings.ToLower(p.info.State.String()),
 				Published: uint32(len(p.published)), Subscribed: uint32(len(p.subs)),
 			})

@@ -33,6 +33,7 @@ type tap struct {
 
 	mu      sync.Mutex // guards all below
 	watch   guard.SCTP
+	shakes  guard.Handshakes
 	hello   hello    // of the DTLS server, whoever that is
 	in, out *records // nil before the handshake is done
 	buf     []byte   // of the record that is looked at
@@ -246,6 +247,9 @@ func (t *tap) judge(b []byte, now int64) (guard.Verdict, guard.Reason) {
 			if t.in != nil && stray(rec) {
 				return guard.Drop, guard.Packet
 			}
+			if !t.shakes.Take(rec[0] == alerts, now) {
+				return guard.Drop, guard.Record
+			}
 			t.overhear(rec)
 			t.over = t.over || t.ends(rec)
 			continue
@@ -258,6 +262,9 @@ func (t *tap) judge(b []byte, now int64) (guard.Verdict, guard.Reason) {
 			return guard.Drop, guard.Packet
 		}
 		t.buf = p[:0]
+		if t.hello.own {
+			t.shakes.Done() // a client that sends data has heard all that a server says
+		}
 		if v := t.watch.In(p, now); v != guard.Pass {
 			return v, guard.Chunk
 		}
@@ -272,6 +279,9 @@ func (t *tap) sent(b []byte) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.hello.came && !t.hello.own {
+		t.shakes.Done() // and so has the node, when the client is the server
+	}
 	if t.out == nil || t.watch.Idle() {
 		return
 	}

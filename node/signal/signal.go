@@ -74,7 +74,9 @@ type Join struct {
 	AutoSubscribe     bool
 	AutoSubscribeData bool
 	AdaptiveStream    bool
-	DisableICELite    bool
+	// DisableICELite is what the client asks for, and does not get: with full ICE this node
+	// would send checks to any address that a client names.
+	DisableICELite bool
 	// AllowPause lets the node pause video for lack of bandwidth; nil means the node's
 	// default.
 	AllowPause *bool

@@ -51,6 +51,9 @@ type Options struct {
 	// Links measures the ways to the other nodes, for the network panel of those who are
 	// on this one. Nil leaves the round trips between nodes out.
 	Links func() []Link
+	// Stuck tells that this node should get no more clients; nil is never. Who probes / is
+	// then answered 406, as LiveKit's servers do.
+	Stuck func() bool
 	// DevToken makes a token for anybody who asks; the identity is its to choose. Give
 	// it for development only. Without it the page asks for a token.
 	DevToken func(TokenRequest) (string, error)
@@ -123,6 +126,11 @@ func (p *page) home(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
+		if p.opts.Stuck != nil && p.opts.Stuck() {
+			w.WriteHeader(http.StatusNotAcceptable)
+			_, _ = w.Write([]byte("Not Ready"))
+			return
+		}
 		_, _ = w.Write([]byte("OK"))
 		return
 	}

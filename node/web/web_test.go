@@ -56,6 +56,17 @@ func TestRootIsHealthAndPage(t *testing.T) {
 	}
 }
 
+// A node that is stuck says so to who probes it, and not to people.
+func TestStuckNode(t *testing.T) {
+	o := Options{Stuck: func() bool { return true }}
+	if w := get(t, o, "GET", "/", "Accept", "*/*"); w.Code != http.StatusNotAcceptable || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("a probe gets %d", w.Code)
+	}
+	if w := get(t, o, "GET", "/", "Accept", "text/html"); w.Code != 200 {
+		t.Errorf("a person gets %d", w.Code)
+	}
+}
+
 func TestPolicyNamesNodesAndNothingElse(t *testing.T) {
 	w := get(t, Options{Regions: func() []Region { return regions }}, "GET", "/", "Accept", "text/html")
 	want := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +

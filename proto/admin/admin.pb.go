@@ -878,6 +878,8 @@ type ParticipantStatus struct {
 	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	Published     uint32                 `protobuf:"varint,5,opt,name=published,proto3" json:"published,omitempty"`
 	Subscribed    uint32                 `protobuf:"varint,6,opt,name=subscribed,proto3" json:"subscribed,omitempty"`
+	EstimateBps   float64                `protobuf:"fixed64,7,opt,name=estimate_bps,json=estimateBps,proto3" json:"estimate_bps,omitempty"` // what the path to it carries; 0 while not known
+	Short         bool                   `protobuf:"varint,8,opt,name=short,proto3" json:"short,omitempty"`                                 // it gets less video than it asked for, for want of bandwidth
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -952,6 +954,20 @@ func (x *ParticipantStatus) GetSubscribed() uint32 {
 		return x.Subscribed
 	}
 	return 0
+}
+
+func (x *ParticipantStatus) GetEstimateBps() float64 {
+	if x != nil {
+		return x.EstimateBps
+	}
+	return 0
+}
+
+func (x *ParticipantStatus) GetShort() bool {
+	if x != nil {
+		return x.Short
+	}
+	return false
 }
 
 type TrackStatus struct {
@@ -1379,7 +1395,7 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12C\n" +
 	"\fparticipants\x18\x03 \x03(\v2\x1f.maille.admin.ParticipantStatusR\fparticipants\x121\n" +
-	"\x06tracks\x18\x04 \x03(\v2\x19.maille.admin.TrackStatusR\x06tracks\"\xa9\x01\n" +
+	"\x06tracks\x18\x04 \x03(\v2\x19.maille.admin.TrackStatusR\x06tracks\"\xe2\x01\n" +
 	"\x11ParticipantStatus\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x12\n" +
@@ -1388,7 +1404,9 @@ const file_admin_admin_proto_rawDesc = "" +
 	"\tpublished\x18\x05 \x01(\rR\tpublished\x12\x1e\n" +
 	"\n" +
 	"subscribed\x18\x06 \x01(\rR\n" +
-	"subscribed\"\xce\x03\n" +
+	"subscribed\x12!\n" +
+	"\festimate_bps\x18\a \x01(\x01R\vestimateBps\x12\x14\n" +
+	"\x05short\x18\b \x01(\bR\x05short\"\xce\x03\n" +
 	"\vTrackStatus\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
