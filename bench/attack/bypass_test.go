@@ -91,6 +91,7 @@ func TestSubscriptionRevoked(t *testing.T) {
 		eve, ssrc := s.watcher("eve")
 		defer eve.Close()
 		at := netip.MustParseAddr("10.1.0.4")
+		newest := s.newest(at, ssrc)
 		var mu sync.Mutex
 		var last time.Time
 		s.tap(func(from, to netip.AddrPort, b []byte) {
@@ -110,7 +111,7 @@ func TestSubscriptionRevoked(t *testing.T) {
 		revoked := time.Now()
 		for range 50 {
 			s.check(eve.Send(subscribe(s.victimSids(), true)))
-			s.check(eve.Subscriber().WriteRTCP(nackAll(ssrc)))
+			s.check(eve.Subscriber().WriteRTCP(nackAll(ssrc, uint16(newest.Load()))))
 			wait(100 * time.Millisecond)
 		}
 		mu.Lock()
@@ -150,6 +151,8 @@ func TestPeekingUnsubscribed(t *testing.T) {
 	besiege(t, func(s *siege) {
 		eve, ssrc := s.watcher("eve")
 		defer eve.Close()
+		newest := s.newest(netip.MustParseAddr("10.1.0.4"), ssrc)
+		wait(time.Second)
 		s.check(eve.Send(subscribe(s.victimSids(), false)))
 		wait(time.Second)
 		packets := s.mediaTo(netip.MustParseAddr("10.1.0.4"))
@@ -157,7 +160,7 @@ func TestPeekingUnsubscribed(t *testing.T) {
 			s.check(eve.Send(&livekit.SignalRequest{Message: &livekit.SignalRequest_TrackSetting{TrackSetting: &livekit.UpdateTrackSettings{
 				TrackSids: s.victimSids(), Quality: livekit.VideoQuality_HIGH, Width: 1280, Height: 720,
 			}}}))
-			s.check(eve.Subscriber().WriteRTCP(nackAll(ssrc)))
+			s.check(eve.Subscriber().WriteRTCP(nackAll(ssrc, uint16(newest.Load()))))
 			wait(100 * time.Millisecond)
 		}
 		if n := packets(); n > 0 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,11 +131,7 @@ func TestNACKStorm(t *testing.T) {
 			mu.Lock()
 			top := highest
 			mu.Unlock()
-			n := &rtcp.TransportLayerNack{MediaSSRC: ssrc}
-			for seq := top - 16*17; seq != top; seq += 17 {
-				n.Nacks = append(n.Nacks, rtcp.NackPair{PacketID: seq, LostPackets: 0xffff})
-			}
-			s.check(guest.Subscriber().WriteRTCP([]rtcp.Packet{n}))
+			s.check(guest.Subscriber().WriteRTCP([]rtcp.Packet{nackBefore(ssrc, top)}))
 			wait(10 * time.Millisecond)
 		}
 		wait(3 * time.Second) // the node gathers its numbers every two
@@ -272,11 +269,27 @@ func TestFeedbackAboutOthersStreams(t *testing.T) {
 	})
 }
 
-// nackAll asks for everything that a stream may have sent, and for a keyframe.
-func nackAll(ssrc uint32) []rtcp.Packet {
+// nackBefore asks for the 272 packets before one.
+func nackBefore(ssrc uint32, top uint16) *rtcp.TransportLayerNack {
 	n := &rtcp.TransportLayerNack{MediaSSRC: ssrc}
-	for seq := range uint16(16) {
-		n.Nacks = append(n.Nacks, rtcp.NackPair{PacketID: seq * 17, LostPackets: 0xffff})
+	for seq := top - 16*17; seq != top; seq += 17 {
+		n.Nacks = append(n.Nacks, rtcp.NackPair{PacketID: seq, LostPackets: 0xffff})
 	}
-	return []rtcp.Packet{n, &rtcp.PictureLossIndication{MediaSSRC: ssrc}}
+	return n
+}
+
+// newest follows the number of the newest packet of a stream that the node sends.
+func (s *siege) newest(at netip.Addr, ssrc uint32) *atomic.Uint32 {
+	top := new(atomic.Uint32)
+	s.tap(func(from, to netip.AddrPort, b []byte) {
+		if p := (seen{from, to, b}); from == s.media && to.Addr() == at && p.rtp() && binary.BigEndian.Uint32(b[8:]) == ssrc {
+			top.Store(uint32(binary.BigEndian.Uint16(b[2:])))
+		}
+	})
+	return top
+}
+
+// nackAll asks for the last of what a stream has sent, and for a keyframe.
+func nackAll(ssrc uint32, top uint16) []rtcp.Packet {
+	return []rtcp.Packet{nackBefore(ssrc, top), &rtcp.PictureLossIndication{MediaSSRC: ssrc}}
 }
