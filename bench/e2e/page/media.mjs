@@ -92,8 +92,12 @@ export async function inbound(pub) {
 export async function outbound(local) {
   const out = [];
   for (const pub of local.trackPublications.values()) {
-    const stats = await pub.track?.getRTCStatsReport();
-    stats?.forEach((s) => {
+    const stats = new Map(await pub.track?.getRTCStatsReport());
+    // Further codecs of a track have senders of their own.
+    for (const further of pub.track?.simulcastCodecs?.values() ?? []) {
+      for (const [id, s] of (await further.sender?.getStats()) ?? []) stats.set(id, s);
+    }
+    stats.forEach((s) => {
       if (s.type !== "outbound-rtp") return;
       const { rid, kind, packetsSent, framesSent, frameWidth, frameHeight, active, qualityLimitationReason, scalabilityMode } = s;
       out.push({
