@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
@@ -33,6 +34,11 @@ func (n *Node) Close() error {
 				errs = append(errs, s.Shutdown(ctx))
 			}
 		}
+		for _, l := range []net.Listener{n.webAddr, n.opsAddr} {
+			if l != nil {
+				_ = l.Close() // a server closes only what it served
+			}
+		}
 		if n.opsGRPC != nil {
 			n.opsGRPC.Stop()
 		}
@@ -50,7 +56,7 @@ func (n *Node) Close() error {
 			n.grpc.Stop()
 		}
 		if n.links != nil {
-			errs = append(errs, n.links.Close())
+			errs = append(errs, n.links.Close(), n.linkConn.Close())
 		}
 		if n.engine != nil {
 			errs = append(errs, n.engine.Close())

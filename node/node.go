@@ -71,6 +71,7 @@ type Node struct {
 	gossip    *gossip.Gossip
 	placement *placement.Service
 	links     *link.Endpoint
+	linkConn  net.PacketConn
 	engine    *rtc.Engine
 	rooms     *rooms
 	signal    *signal.Handler
@@ -158,7 +159,9 @@ func (n *Node) openCluster() error {
 
 // clusterAddr finds a peer's cluster port by gossip.
 func (n *Node) clusterAddr(peer string) (string, error) {
-	if n.gossip == nil {
+	select {
+	case <-n.met: // Raft dials before it, once it remembers a cluster
+	default:
 		return "", errors.New("node: gossip has not started")
 	}
 	m, ok := n.gossip.Snapshot().Node(peer)
@@ -190,6 +193,7 @@ func (n *Node) openMedia() error {
 		Refused: &n.refused,
 	})
 	if err != nil {
+		_, _ = udp.Close(), tcp.Close() // the engine may have closed them
 		return err
 	}
 	n.rooms = newRooms(&env{n}, n.log)
@@ -201,6 +205,7 @@ func (n *Node) openMedia() error {
 	if err != nil {
 		return errors.Join(err, socket.Close())
 	}
+	n.linkConn = socket
 	return nil
 }
 
