@@ -87,7 +87,11 @@ func (m *Member) Encode() (*linkpb.Member, error) {
 		out.Tracks = append(out.Tracks, m.Tracks[sid])
 	}
 	if m.Permission != nil {
-		if out.Permission, err = proto.Marshal(m.Permission); err != nil {
+		s := m.Permission
+		if proto.Size(s) == 0 { // for nobody; no bytes would be for everyone
+			s = &livekit.SubscriptionPermission{TrackPermissions: []*livekit.TrackPermission{{}}}
+		}
+		if out.Permission, err = proto.Marshal(s); err != nil {
 			return nil, err
 		}
 	}

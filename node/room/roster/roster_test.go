@@ -186,3 +186,19 @@ func TestPermits(t *testing.T) {
 func only(list ...*livekit.TrackPermission) *livekit.SubscriptionPermission {
 	return &livekit.SubscriptionPermission{TrackPermissions: list}
 }
+
+// That nobody may subscribe is known to the other nodes too.
+func TestNobodyIsToldToOthers(t *testing.T) {
+	m := &Member{Node: "paris", Info: &livekit.ParticipantInfo{Identity: "ann", Sid: "PA_ann"}, Permission: &livekit.SubscriptionPermission{}}
+	told, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decode("paris", told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.Restricted() || got.Permits(&livekit.ParticipantInfo{Identity: "bob", Sid: "PA_bob"}, "TR_1") {
+		t.Errorf("told %v", got.Permission)
+	}
+}
