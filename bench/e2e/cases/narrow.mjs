@@ -67,14 +67,15 @@ async function squeeze(ctx) {
   await ctx.ns.narrow(KBIT);
   let back;
   try {
-    const down = await height(ctx, `vic gets the lowest layer through ${KBIT} kbit/s`, 10, (h) => h > 0 && h <= 180);
-    ctx.report.figure(`path narrowed to ${KBIT} kbit/s: time to the lowest layer`, `${down} ms`, { ms: down });
+    // 360 lines of noise take about 400 kbit/s: whether they fit as well is a matter of luck.
+    const down = await height(ctx, `vic gets a layer that fits through ${KBIT} kbit/s`, 10, (h) => h > 0 && h <= 360);
+    ctx.report.figure(`path narrowed to ${KBIT} kbit/s: time to a lower layer`, `${down} ms`, { ms: down });
     // Long enough that a queue which only grows would show.
     await new Promise((r) => setTimeout(r, 8000));
     const { audio, video } = await row(ctx);
     const concealed = (audio.concealed - audio.silent - (before.concealed - before.silent)) / (audio.samples - before.samples);
     ctx.report.figure(`path narrowed to ${KBIT} kbit/s: sound made up by the receiver`, `${(100 * concealed).toFixed(1)} %`, { concealed });
-    assert(down <= 3000, `the lowest layer came after ${down} ms, not within 3 s`);
+    assert(down <= 3000, `a lower layer came after ${down} ms, not within 3 s`);
     assert(concealed < MADE_UP, `${(100 * concealed).toFixed(1)} % of the sound was made up: ${JSON.stringify({ before, audio })}`);
     assert(video.height <= 360, `still ${video.height} lines after 8 s`);
   } finally {
