@@ -40,6 +40,12 @@ func TestTracksNotServedAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		cleo := c.Join(ctx, "paris", "standup", "cleo", "")
+		defer cleo.Close()
+		open, err := cleo.PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
 		bob := c.Join(ctx, "lyon", "retro", "bob", "")
 		defer bob.Close()
 		far, err := bob.PublishAudio(ctx, 20)
@@ -85,6 +91,7 @@ func TestTracksNotServedAreRefused(t *testing.T) {
 			{"a track of another room", "standup", far.Info.Sid},
 			{"a track that does not exist", "standup", "TR_none"},
 			{"a track that nobody may have", "standup", sound.Info.Sid},
+			{"a track for all, of a room that it does not serve", "standup", open.Info.Sid},
 		}
 		for _, a := range asked {
 			into := track.New(relay.TrackID(a.id), relay.Audio, "audio/opus")

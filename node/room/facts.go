@@ -35,6 +35,27 @@ type peer struct {
 	dataWanted map[string]bool // data tracks of this node that it watches
 }
 
+// meet returns the peer of a node that serves the room as well, from now on if it is new.
+func (r *Room) meet(node string) *peer {
+	p := r.peers[node]
+	if p == nil {
+		p = &peer{node: node}
+		r.peers[node] = p
+		r.mu.Lock()
+		r.serves[node] = true
+		r.mu.Unlock()
+	}
+	return p
+}
+
+// parted forgets a node that serves the room no more.
+func (r *Room) parted(node string) {
+	delete(r.peers, node)
+	r.mu.Lock()
+	delete(r.serves, node)
+	r.mu.Unlock()
+}
+
 // tell sends one message to one node. A failure unsyncs the peer: its next session
 // starts with a snapshot.
 func (r *Room) tell(p *peer, m *linkpb.RoomMessage) {
@@ -142,11 +163,7 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.log.Warn("message for another instance of the room", "peer", node, "their_epoch", m.Epoch, "epoch", r.epoch)
 		return
 	}
-	p := r.peers[node]
-	if p == nil {
-		p = &peer{node: node}
-		r.peers[node] = p
-	}
+	p := r.meet(node)
 	switch b := m.Body.(type) {
 	case *linkpb.RoomMessage_Snapshot:
 		r.applyFacts(node, r.roster.Snapshot, b.Snapshot)
@@ -186,7 +203,7 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 	case *linkpb.RoomMessage_Order:
 		r.obey(b.Order)
 	case *linkpb.RoomMessage_Bye:
-		delete(r.peers, node)
+		r.parted(node)
 		r.forget(node)
 	}
 }

@@ -275,7 +275,7 @@ func (r *Room) tend() {
 	r.expireBlobs(now)
 	for node, p := range r.peers {
 		if !p.placed && !p.synced && !r.env.Linked(node) && !r.roster.Knows(node) {
-			delete(r.peers, node) // gone, and not expected back
+			r.parted(node) // gone, and not expected back
 			continue
 		}
 		r.acknowledge(p)

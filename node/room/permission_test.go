@@ -40,7 +40,11 @@ func TestOriginRefusesANodeOfTheUninvited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.room.Serve("lyon", "TR_1"); !errors.Is(err, ErrNotServing) {
+		t.Errorf("served to a node that does not serve the room: %v", err)
+	}
 	s.room.Receive("lyon", said)
+	_ = s.room.call(func() {}) // what was received is done
 	permit := func(p *livekit.SubscriptionPermission) {
 		_ = s.room.call(func() { s.room.permit(s.room.local["ann"], p) })
 	}

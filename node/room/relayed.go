@@ -29,6 +29,7 @@ const (
 var (
 	ErrUnknownTrack = errors.New("room: no such track here")
 	ErrNotFromHere  = errors.New("room: this node has the track from elsewhere")
+	ErrNotServing   = errors.New("room: the node that asks does not serve the room")
 )
 
 // relayed is a track of another node that someone behind this one watches: received
@@ -207,9 +208,15 @@ func (r *Room) serving() map[string][]string {
 }
 
 // Serve returns a track for a peer node that asks for it: published here, or relayed
-// as its region's gateway or on the way around a cut.
+// as its region's gateway or on the way around a cut. Only nodes that serve the room may
+// ask: those placed here, and those that take part in its exchange.
 func (r *Room) Serve(peer string, id relay.TrackID) (*track.Track, error) {
-	o := r.originOf(id)
+	r.mu.Lock()
+	o, serves := r.origins[id], r.serves[peer]
+	r.mu.Unlock()
+	if !serves {
+		return nil, ErrNotServing
+	}
 	if o.track != nil && !o.restricted {
 		return o.track, nil
 	}

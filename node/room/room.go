@@ -134,8 +134,10 @@ type Room struct {
 	ended   []*Participant
 
 	mu sync.Mutex
-	// +guarded by mu: tracks published here, for links that ask without the loop.
+	// +guarded by mu: tracks published here, and the nodes of peers, for links that ask
+	// without the loop.
 	origins map[relay.TrackID]origin
+	serves  map[string]bool
 }
 
 // origin is a track published here.
@@ -153,7 +155,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		env: env, log: log.With("room", record.Name, "epoch", record.Epoch),
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
-		local: make(map[string]*Participant), peers: make(map[string]*peer),
+		local: make(map[string]*Participant), peers: make(map[string]*peer), serves: make(map[string]bool),
 		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: speakers.NewUnion(speakersStale), verdicts: quality.NewVerdicts(),
 		recent: delivery.NewRecent(resumeWindow), // as long as who has no connection is waited for
 		voices: audio.NewRanking(loudest(record.Settings)),
@@ -294,7 +296,7 @@ func (r *Room) NodeGone(node string) {
 			// It may be cut off and come back: placement decides when it is given up.
 			p.synced = false
 		} else {
-			delete(r.peers, node)
+			r.parted(node)
 		}
 		r.forget(node)
 	})
@@ -325,11 +327,7 @@ func (r *Room) place(record *meshpb.Room) {
 			if node == r.env.Self() {
 				continue
 			}
-			p := r.peers[node]
-			if p == nil {
-				p = &peer{node: node}
-				r.peers[node] = p
-			}
+			p := r.meet(node)
 			p.placed = true
 			if !p.synced {
 				r.greet(p)
