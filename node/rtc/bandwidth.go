@@ -221,7 +221,8 @@ func (c *pathToClient) gather(p *Peer) {
 func (s *Subscriber) wanted(now int64) (allocate.Track, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rates, live := s.track.Rates(), s.track.Live()
+	rates, open := s.track.Rates()
+	live := s.track.Live()
 	if s.ended {
 		return allocate.Track{}, false
 	}
@@ -247,7 +248,7 @@ func (s *Subscriber) wanted(now int64) (allocate.Track, bool) {
 	want := allocate.Choice{On: true, Spatial: f.wish.Spatial, Temporal: f.wish.Temporal}
 	return allocate.Track{
 		Class: h.class, Want: want, Has: f.granted, Lowered: h.lowered, Keep: s.down.Keep,
-		Rates: costs(rates, f.svc, h.absent),
+		Rates: costs(rates, open, f.svc, h.absent),
 	}, true
 }
 

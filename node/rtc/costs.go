@@ -13,14 +13,16 @@ var usualCost = [relay.MaxSpatial]float64{20_000, 65_000, 220_000}
 const (
 	// layerStep is what a picture of twice the size costs, roughly.
 	layerStep = 3
-	// Of a layer that never came, its lowest frame rates are guessed to cost so much.
-	halfFrames, mostFrames = 0.5, 0.75
 )
+
+// partly is what a picture is guessed to cost with some of its frames, of what it costs with
+// all.
+var partly = [relay.MaxTemporal]float64{0.5, 0.75, 1, 1}
 
 // costs tells what sending a track takes, layer by layer, from what its layers were
 // seen to take. A layer that the publisher does not send costs nothing more than the
-// one below it.
-func costs(seen track.Rates, svc bool, absent [relay.MaxSpatial]bool) (out allocate.Rates) {
+// one below it; open are those that nobody has asked for yet.
+func costs(seen track.Rates, open relay.LayerSet, svc bool, absent [relay.MaxSpatial]bool) (out allocate.Rates) {
 	var whole [relay.MaxSpatial]float64
 	for s := range seen {
 		for t := range seen[s] {
@@ -43,6 +45,9 @@ func costs(seen track.Rates, svc bool, absent [relay.MaxSpatial]bool) (out alloc
 		sum := 0.0
 		for t := range seen[s] {
 			sum += seen[s][t]
+			if t > 0 && open.Has(uint8(s), uint8(t)) {
+				sum *= partly[t] / partly[t-1]
+			}
 			out[s][t] = sum
 			if svc {
 				out[s][t] += below[t]
@@ -63,8 +68,7 @@ func guess(whole [relay.MaxSpatial]float64, s int, below float64) (out [relay.Ma
 		rate = min(rate, whole[s+1]/layerStep)
 	}
 	for t := range out {
-		out[t] = rate
+		out[t] = rate * partly[t]
 	}
-	out[0], out[1] = rate*halfFrames, rate*mostFrames
 	return out
 }

@@ -231,12 +231,14 @@ func (e *Estimator) cut(now int64) {
 func (e *Estimator) carried() float64 { return max(e.recent(), cutFloor*e.usual) }
 
 // recent is what arrived of late, by a window that a silence and what comes at once after
-// it do not fill.
+// it do not fill. Two packets with a gap before them may look like that on a slow path, and
+// tell too much.
 func (e *Estimator) recent() float64 {
+	recent := e.rate.recent()
 	if rate, ok := e.silence.rate(); ok {
-		return rate
+		return min(rate, recent)
 	}
-	return e.rate.recent()
+	return recent
 }
 
 // exceeded tells that more is sent than was allowed, because it could not wait: then a

@@ -22,6 +22,8 @@ const (
 	// one that was asked for by mistake ends before.
 	rateSettle  = 1e9 // nanoseconds
 	rateWindows = 3
+	// A layer that was asked for in so many measurements, and never came, is none.
+	askedWindows = 4
 	// packetOverhead is what a packet takes on a path beyond its payload: RTP and its
 	// extensions, encryption, UDP and IP.
 	packetOverhead = 66
@@ -36,7 +38,9 @@ type Rates [relay.MaxSpatial][relay.MaxTemporal]float64
 type meter struct {
 	bytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
 	known atomic.Pointer[Rates]
-	due   atomic.Int64 // next measurement
+	// open is the set of layers of which nothing is known, not even that there are none.
+	open atomic.Uint32
+	due  atomic.Int64 // next measurement
 
 	mu     sync.Mutex // guards all below
 	layers [relay.MaxSpatial * relay.MaxTemporal]layerMeter
@@ -49,28 +53,31 @@ type layerMeter struct {
 	since int64   // the one that its next rate counts from
 	bytes float64 // since then
 	n     int     // measurements that saw some, since then
+	asked int     // measurements in a row for which it was asked for
 }
 
 func (m *meter) note(p *relay.Packet) {
 	m.bytes[p.Spatial*relay.MaxTemporal+p.Temporal].Add(uint64(len(p.Payload) + packetOverhead))
 }
 
-// Rates returns what the layers cost lately.
-func (t *Track) Rates() Rates {
+// Rates returns what the layers cost lately, and the layers of which that is not known
+// because nobody has asked for them yet.
+func (t *Track) Rates() (rates Rates, open relay.LayerSet) {
 	now, m := t.now(), &t.meter
 	if now >= m.due.Load() && m.mu.TryLock() {
-		m.measure(now)
+		m.measure(now, t.Demand())
 		m.mu.Unlock()
 	}
 	if r := m.known.Load(); r != nil {
-		return *r
+		return *r, relay.LayerSet(m.open.Load())
 	}
-	return Rates{}
+	return Rates{}, relay.AllLayers
 }
 
 // measure takes the window since the last one; the caller holds mu.
-func (m *meter) measure(now int64) {
+func (m *meter) measure(now int64, demand relay.LayerSet) {
 	var r Rates
+	open := relay.NoLayers
 	if old := m.known.Load(); old != nil {
 		r = *old
 	}
@@ -78,16 +85,24 @@ func (m *meter) measure(now int64) {
 		l, n := &m.layers[i], m.bytes[i].Load()
 		got := float64(n - l.seen)
 		l.seen = n
+		spatial, temporal := uint8(i/relay.MaxTemporal), uint8(i%relay.MaxTemporal)
+		if l.asked++; !demand.Has(spatial, temporal) {
+			l.asked = 0
+		}
+		if r[spatial][temporal] == 0 && l.asked < askedWindows {
+			open |= relay.Layer(spatial, temporal)
+		}
 		switch {
 		case got == 0:
 			continue
 		case l.at == 0 || now-l.at > rateSilent:
-			*l = layerMeter{seen: n, at: now, since: now}
+			*l = layerMeter{seen: n, at: now, since: now, asked: l.asked}
 			continue
 		}
 		l.at, l.bytes, l.n = now, l.bytes+got, l.n+1
-		l.settle(now, &r[i/relay.MaxTemporal][i%relay.MaxTemporal])
+		l.settle(now, &r[spatial][temporal])
 	}
+	m.open.Store(uint32(open))
 	m.due.Store(now + rateEvery)
 	m.known.Store(&r)
 }

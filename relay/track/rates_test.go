@@ -37,13 +37,14 @@ func (m *metered) frame(packets int) {
 // wait lets time pass.
 func (m *metered) wait(d time.Duration) {
 	for end := m.now + int64(d); m.now < end; m.now += 10e6 {
-		m.Rates()
+		_, _ = m.Rates()
 	}
 }
 
 func (m *metered) check(t *testing.T, what string, packetsPerSecond, tolerance float64) {
 	t.Helper()
-	if got, want := m.Rates()[1][2], (1000+packetOverhead)*packetsPerSecond; math.Abs(got-want) > want*tolerance {
+	rates, _ := m.Rates()
+	if got, want := rates[1][2], (1000+packetOverhead)*packetsPerSecond; math.Abs(got-want) > want*tolerance {
 		t.Errorf("%s: %.0f bytes per second, want %.0f", what, got, want)
 	}
 }
@@ -55,9 +56,9 @@ func TestRatesAreMeasuredAndKept(t *testing.T) {
 		m.wait(10 * time.Millisecond)
 	}
 	m.check(t, "steady", 100, .02)
-	before := m.Rates()[1][2]
+	before, _ := m.Rates()
 	m.wait(5 * time.Second)
-	if got := m.Rates(); got[1][2] != before || got[0][0] != 0 {
+	if got, _ := m.Rates(); got[1][2] != before[1][2] || got[0][0] != 0 {
 		t.Errorf("after a pause %v", got)
 	}
 }
@@ -85,4 +86,25 @@ func TestRareFrames(t *testing.T) {
 		m.wait(time.Second)
 	}
 	m.check(t, "slides", 10, .1)
+}
+
+// A layer that nobody has asked for for a while may cost anything; one that was asked for
+// and never came is none.
+func TestLayersNotAskedForAreOpen(t *testing.T) {
+	m := newMetered(t)
+	defer m.Attach(nothing{}, relay.UpTo(1, 2)).Detach()
+	for i := range 40 {
+		m.frame(2)
+		m.wait(100 * time.Millisecond)
+		_, open := m.Rates()
+		if asked := i >= 25; open.Has(1, 0) == asked && (i < 10 || asked) {
+			t.Fatalf("after %d pictures: what is asked for is open: %v", i, !asked)
+		}
+		if !open.Has(1, 3) || !open.Has(0, 0) {
+			t.Fatal("what nobody asked for is not open")
+		}
+		if i >= 25 && open.Has(1, 2) {
+			t.Fatal("what came is open")
+		}
+	}
 }
