@@ -21,7 +21,7 @@ var partly = [relay.MaxTemporal]float64{0.5, 0.75, 1, 1}
 
 // costs tells what sending a track takes, layer by layer, from what its layers were
 // seen to take. A layer that the publisher does not send costs nothing more than the
-// one below it; open are those that nobody has asked for yet.
+// one below it; open are those that may be there and are left out on the way.
 func costs(seen track.Rates, open relay.LayerSet, svc bool, absent [relay.MaxSpatial]bool) (out allocate.Rates) {
 	var whole [relay.MaxSpatial]float64
 	for s := range seen {

@@ -22,8 +22,9 @@ const (
 	// one that was asked for by mistake ends before.
 	rateSettle  = 1e9 // nanoseconds
 	rateWindows = 3
-	// A layer that was asked for in so many measurements, and never came, is none.
-	askedWindows = 4
+	// partFor is how long an encoding of which something was left out on its way is taken
+	// to have layers that were not seen.
+	partFor = 2e9 // nanoseconds
 	// packetOverhead is what a packet takes on a path beyond its payload: RTP and its
 	// extensions, encryption, UDP and IP.
 	packetOverhead = 66
@@ -37,13 +38,17 @@ type Rates [relay.MaxSpatial][relay.MaxTemporal]float64
 // meter measures the rates of a track's layers.
 type meter struct {
 	bytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
+	parts [relay.MaxSpatial]atomic.Uint64 // packets behind some that were left out, by encoding
 	known atomic.Pointer[Rates]
 	// open is the set of layers of which nothing is known, not even that there are none.
+	// They are of encodings of which something is left out.
 	open atomic.Uint32
 	due  atomic.Int64 // next measurement
 
 	mu     sync.Mutex // guards all below
 	layers [relay.MaxSpatial * relay.MaxTemporal]layerMeter
+	left   [relay.MaxSpatial]uint64 // parts, by the last measurement
+	partAt [relay.MaxSpatial]int64  // the last one by which there were more, 0 none
 }
 
 // layerMeter is what is known of a layer between measurements.
@@ -53,31 +58,33 @@ type layerMeter struct {
 	since int64   // the one that its next rate counts from
 	bytes float64 // since then
 	n     int     // measurements that saw some, since then
-	asked int     // measurements in a row for which it was asked for
 }
 
 func (m *meter) note(p *relay.Packet) {
 	m.bytes[p.Spatial*relay.MaxTemporal+p.Temporal].Add(uint64(len(p.Payload) + packetOverhead))
+	if p.Omitted > 0 {
+		m.parts[p.Encoding].Add(1)
+	}
 }
 
 // Rates returns what the layers cost lately, and the layers of which that is not known
-// because nobody has asked for them yet.
+// because they are left out on the way here.
 func (t *Track) Rates() (rates Rates, open relay.LayerSet) {
 	now, m := t.now(), &t.meter
 	if now >= m.due.Load() && m.mu.TryLock() {
-		m.measure(now, t.Demand())
+		m.measure(now)
 		m.mu.Unlock()
 	}
 	if r := m.known.Load(); r != nil {
 		return *r, relay.LayerSet(m.open.Load())
 	}
-	return Rates{}, relay.AllLayers
+	return Rates{}, relay.NoLayers
 }
 
 // measure takes the window since the last one; the caller holds mu.
-func (m *meter) measure(now int64, demand relay.LayerSet) {
+func (m *meter) measure(now int64) {
 	var r Rates
-	open := relay.NoLayers
+	open := m.unseen(now)
 	if old := m.known.Load(); old != nil {
 		r = *old
 	}
@@ -86,25 +93,37 @@ func (m *meter) measure(now int64, demand relay.LayerSet) {
 		got := float64(n - l.seen)
 		l.seen = n
 		spatial, temporal := uint8(i/relay.MaxTemporal), uint8(i%relay.MaxTemporal)
-		if l.asked++; !demand.Has(spatial, temporal) {
-			l.asked = 0
-		}
-		if r[spatial][temporal] == 0 && l.asked < askedWindows {
-			open |= relay.Layer(spatial, temporal)
-		}
 		switch {
 		case got == 0:
 			continue
 		case l.at == 0 || now-l.at > rateSilent:
-			*l = layerMeter{seen: n, at: now, since: now, asked: l.asked}
+			*l = layerMeter{seen: n, at: now, since: now}
 			continue
 		}
 		l.at, l.bytes, l.n = now, l.bytes+got, l.n+1
 		l.settle(now, &r[spatial][temporal])
 	}
+	for i := range m.layers {
+		if spatial, temporal := uint8(i/relay.MaxTemporal), uint8(i%relay.MaxTemporal); r[spatial][temporal] > 0 {
+			open &^= relay.Layer(spatial, temporal)
+		}
+	}
 	m.open.Store(uint32(open))
 	m.due.Store(now + rateEvery)
 	m.known.Store(&r)
+}
+
+// unseen returns the layers that may have been left out.
+func (m *meter) unseen(now int64) (set relay.LayerSet) {
+	for enc := range m.parts {
+		if n := m.parts[enc].Load(); n != m.left[enc] {
+			m.left[enc], m.partAt[enc] = n, now
+		}
+		if m.partAt[enc] != 0 && now-m.partAt[enc] < partFor {
+			set |= relay.Spatial(uint8(enc))
+		}
+	}
+	return set
 }
 
 // settle brings a rate up to date if it can be told already.

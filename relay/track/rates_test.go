@@ -88,23 +88,25 @@ func TestRareFrames(t *testing.T) {
 	m.check(t, "slides", 10, .1)
 }
 
-// A layer that nobody has asked for for a while may cost anything; one that was asked for
-// and never came is none.
-func TestLayersNotAskedForAreOpen(t *testing.T) {
+// While something is left out on the way, a layer that does not come may cost anything.
+func TestLayersLeftOutAreOpen(t *testing.T) {
 	m := newMetered(t)
-	defer m.Attach(nothing{}, relay.UpTo(1, 2)).Detach()
-	for i := range 40 {
-		m.frame(2)
+	for i := range 60 {
+		p := relay.NewPacket()
+		p.Seq, p.Encoding, p.Spatial, p.Arrived = m.seq, 1, 1, m.now
+		if i < 30 {
+			p.Omitted = 1
+		}
+		p.Payload = p.Buffer()[:1000]
+		m.Push(p)
+		m.seq += 1 + p.Omitted
 		m.wait(100 * time.Millisecond)
 		_, open := m.Rates()
-		if asked := i >= 25; open.Has(1, 0) == asked && (i < 10 || asked) {
-			t.Fatalf("after %d pictures: what is asked for is open: %v", i, !asked)
+		if left := i < 30; open.Has(1, 2) != left && i > 5 && (left || i > 55) {
+			t.Fatalf("after %d pictures: what is left out is open: %v", i, !left)
 		}
-		if !open.Has(1, 3) || !open.Has(0, 0) {
-			t.Fatal("what nobody asked for is not open")
-		}
-		if i >= 25 && open.Has(1, 2) {
-			t.Fatal("what came is open")
+		if open.HasSpatial(0) || i > 25 && open.Has(1, 0) {
+			t.Fatalf("open after %d pictures: %b", i, open)
 		}
 	}
 }
