@@ -157,7 +157,9 @@ func TestGoodbyeWithoutData(t *testing.T) {
 		w.check(err)
 		u.audio("mic")
 		u.negotiate()
-		w.wait("connected", func() bool { return u.last() == Connected && u.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+		w.wait("connected", func() bool {
+			return u.last() == Connected && u.pc.ConnectionState() == webrtc.PeerConnectionStateConnected
+		})
 		w.check(u.pc.GracefulClose())
 		tick(time.Second)
 		if u.last() != Closed || !errors.Is(u.why, ErrLost) {
