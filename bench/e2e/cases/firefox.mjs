@@ -190,7 +190,7 @@ export default [
   { name: "data and text both ways", seconds: 40, run: words },
   { name: "mute and unmute", seconds: 60, run: mute },
   { name: "layers, and VP9 from Chromium", seconds: 70, run: layers },
+  { name: "resume and reconnection", seconds: 80, run: again },
   { name: "a backup codec from Chromium", seconds: 60, run: backup },
   { name: "a backup codec of its own", seconds: 70, run: ownBackup },
-  { name: "resume and reconnection", seconds: 80, run: again },
 ];
