@@ -45,7 +45,7 @@ func costs(seen track.Rates, open relay.LayerSet, svc bool, absent [relay.MaxSpa
 		sum := 0.0
 		for t := range seen[s] {
 			sum += seen[s][t]
-			if t > 0 && open.Has(uint8(s), uint8(t)) {
+			if t > 0 && seen[s][t] == 0 && open.Has(uint8(s), uint8(t)) {
 				sum *= partly[t] / partly[t-1]
 			}
 			out[s][t] = sum

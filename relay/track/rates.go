@@ -40,8 +40,7 @@ type meter struct {
 	bytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
 	parts [relay.MaxSpatial]atomic.Uint64 // packets behind some that were left out, by encoding
 	known atomic.Pointer[Rates]
-	// open is the set of layers of which nothing is known, not even that there are none.
-	// They are of encodings of which something is left out.
+	// open is the set of layers of encodings of which something is left out.
 	open atomic.Uint32
 	due  atomic.Int64 // next measurement
 
@@ -67,8 +66,8 @@ func (m *meter) note(p *relay.Packet) {
 	}
 }
 
-// Rates returns what the layers cost lately, and the layers of which that is not known
-// because they are left out on the way here.
+// Rates returns what the layers cost lately, and the layers that may be left out on the way
+// here: a rate of 0 then says nothing.
 func (t *Track) Rates() (rates Rates, open relay.LayerSet) {
 	now, m := t.now(), &t.meter
 	if now >= m.due.Load() && m.mu.TryLock() {
@@ -84,7 +83,6 @@ func (t *Track) Rates() (rates Rates, open relay.LayerSet) {
 // measure takes the window since the last one; the caller holds mu.
 func (m *meter) measure(now int64) {
 	var r Rates
-	open := m.unseen(now)
 	if old := m.known.Load(); old != nil {
 		r = *old
 	}
@@ -92,7 +90,6 @@ func (m *meter) measure(now int64) {
 		l, n := &m.layers[i], m.bytes[i].Load()
 		got := float64(n - l.seen)
 		l.seen = n
-		spatial, temporal := uint8(i/relay.MaxTemporal), uint8(i%relay.MaxTemporal)
 		switch {
 		case got == 0:
 			continue
@@ -101,20 +98,15 @@ func (m *meter) measure(now int64) {
 			continue
 		}
 		l.at, l.bytes, l.n = now, l.bytes+got, l.n+1
-		l.settle(now, &r[spatial][temporal])
+		l.settle(now, &r[i/relay.MaxTemporal][i%relay.MaxTemporal])
 	}
-	for i := range m.layers {
-		if spatial, temporal := uint8(i/relay.MaxTemporal), uint8(i%relay.MaxTemporal); r[spatial][temporal] > 0 {
-			open &^= relay.Layer(spatial, temporal)
-		}
-	}
-	m.open.Store(uint32(open))
+	m.open.Store(uint32(m.leftOut(now)))
 	m.due.Store(now + rateEvery)
 	m.known.Store(&r)
 }
 
-// unseen returns the layers that may have been left out.
-func (m *meter) unseen(now int64) (set relay.LayerSet) {
+// leftOut returns the layers of encodings of which something was left out lately.
+func (m *meter) leftOut(now int64) (set relay.LayerSet) {
 	for enc := range m.parts {
 		if n := m.parts[enc].Load(); n != m.left[enc] {
 			m.left[enc], m.partAt[enc] = n, now
