@@ -237,10 +237,7 @@ func (d *desk) view() map[string]string {
 	return out
 }
 
-// Whatever order people join, resume here or there, take each other's place and leave
-// in, and news of it travels in: in the end each identity has one session, on one node,
-// and all nodes say the same.
-func TestSessionsConverge(t *testing.T) {
+func testEngine(t *testing.T) *rtc.Engine {
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +246,46 @@ func TestSessionsConverge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
+	t.Cleanup(func() { engine.Close() })
+	return engine
+}
+
+// resume enters with the session that the identity has.
+func (l *land) resume(node, who string) {
+	l.enter(node, who, func(j *signal.Join) {
+		j.Reconnect, j.ParticipantSid, j.SyncState = true, l.sids[who], new(livekit.SyncState)
+	})
+}
+
+// change has a node tell of its participant anew.
+func (l *land) change(node, who string) {
+	r := l.rooms[node]
+	_ = r.call(func() {
+		if p := r.local[who]; p != nil {
+			r.announce([]*Participant{p})
+		}
+	})
+}
+
+// Two nodes that a client tried in turn go on with its session before they hear of each
+// other: clients of the one that lets go have heard of the later version.
+func TestVersionsOfTwoTakeovers(t *testing.T) {
+	l := newLand(t, testEngine(t))
+	defer l.close()
+	l.enter("lyon", "bob", nil)
+	l.settle()
+	l.resume("paris", "bob")
+	l.resume("brest", "bob")
+	l.change("brest", "bob")
+	l.settle()
+	l.check()
+}
+
+// Whatever order people join, resume here or there, take each other's place and leave
+// in, and news of it travels in: in the end each identity has one session, on one node,
+// and all nodes say the same.
+func TestSessionsConverge(t *testing.T) {
+	engine := testEngine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLand(t, engine)
 		defer l.close()
@@ -260,9 +296,7 @@ func TestSessionsConverge(t *testing.T) {
 			case "join":
 				l.enter(node, who, nil)
 			case "resume":
-				l.enter(node, who, func(j *signal.Join) {
-					j.Reconnect, j.ParticipantSid, j.SyncState = true, l.sids[who], new(livekit.SyncState)
-				})
+				l.resume(node, who)
 			case "leave":
 				if d := l.desks[who]; d != nil {
 					d.leave()
@@ -274,12 +308,7 @@ func TestSessionsConverge(t *testing.T) {
 					<-l.done[who]
 				}
 			case "change":
-				r := l.rooms[node]
-				_ = r.call(func() {
-					if p := r.local[who]; p != nil {
-						r.announce([]*Participant{p})
-					}
-				})
+				l.change(node, who)
 			case "rest":
 				l.settle()
 			case "deliver":

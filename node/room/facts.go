@@ -215,6 +215,7 @@ func (r *Room) applyFacts(node string, reduce func(string, *linkpb.Roster) ([]ro
 		return
 	}
 	r.apply(changes)
+	r.outrun(node)
 }
 
 // digests lets peers notice a lost delta.

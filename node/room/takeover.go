@@ -263,6 +263,22 @@ func (r *Room) arrive(p *Participant) {
 	r.log.Info("participant arrived", "identity", p.identity, "sid", p.info.Sid, "tracks", len(p.published))
 }
 
+// outrun raises the versions of participants that another node goes on with as well,
+// and that stay here: its clients may have heard of a later version there, and take no
+// older one.
+func (r *Room) outrun(node string) {
+	var behind []*Participant
+	for id, p := range r.local {
+		m := r.roster.Claim(node, id)
+		if m == nil || m.Info.Sid != p.info.Sid || m.Version < max(p.version, versionStep) || m.Version/versionStep >= maxMoves-1 {
+			continue
+		}
+		p.version = (m.Version/versionStep + 1) * versionStep
+		behind = append(behind, p)
+	}
+	r.announce(behind)
+}
+
 // session is what the participant's next token says of it.
 func (p *Participant) session() *auth.Session {
 	out := &auth.Session{Room: p.room.sid, Sid: p.info.Sid, Version: p.info.Version, Joined: p.info.JoinedAtMs}

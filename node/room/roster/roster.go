@@ -148,6 +148,15 @@ func (r *Roster) Get(identity string) *Member {
 	return win
 }
 
+// Claim returns what a node says of an identity, whether it wins or not; nil if nothing.
+func (r *Roster) Claim(node, identity string) *Member {
+	n := r.nodes[node]
+	if n == nil {
+		return nil
+	}
+	return n.members[identity]
+}
+
 // Members returns the winning member of every identity, by identity.
 func (r *Roster) Members() []*Member {
 	win := make(map[string]*Member)
