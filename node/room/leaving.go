@@ -122,6 +122,16 @@ func (r *Room) socketLost(p *Participant, c signal.Conn) {
 	}
 }
 
+// unanswered reports whether the client has not answered the last offer that it was sent.
+// The next one may have been made already, and be on its way to the loop.
+func (p *Participant) unanswered() bool {
+	if p.conn == nil || p.single() {
+		return false
+	}
+	id := p.sub.Waiting()
+	return id != 0 && id == p.offerID
+}
+
 // expire removes participants who never arrived, or are gone without a word.
 func (r *Room) expire() {
 	now := r.env.Now()
@@ -135,7 +145,7 @@ func (r *Room) expire() {
 			r.remove(p, livekit.DisconnectReason_CONNECTION_TIMEOUT, livekit.LeaveRequest_DISCONNECT)
 		case p.conn == nil && !p.connected && lost > resumeWindow:
 			r.remove(p, livekit.DisconnectReason_SIGNAL_CLOSE, livekit.LeaveRequest_RECONNECT)
-		case p.conn != nil && !p.single() && now.Sub(p.offeredAt) > answerWithin && p.sub.Waiting():
+		case p.unanswered() && now.Sub(p.offeredAt) > answerWithin:
 			r.log.Info("offer without answer", "identity", p.identity)
 			r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
 		case !p.active() && now.Sub(p.since) > activeWithin:

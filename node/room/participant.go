@@ -47,7 +47,8 @@ type Participant struct {
 	// lostAt is when the socket or the media was last lost, since when it came; which of
 	// the two is in conn and connected.
 	lostAt, since time.Time
-	// offeredAt is when it was last sent an offer.
+	// offerID is the last offer that it was sent, at offeredAt.
+	offerID   uint32
 	offeredAt time.Time
 	// judged is true once the client was told how everyone is connected.
 	judged bool

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,25 @@ func TestOfferWithoutAnswer(t *testing.T) {
 	}
 	later(answerWithin + time.Second)
 	d.await(t, "leave", isLeave(livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT))
+}
+
+// An offer that is made, and on its way to the loop while that looks for those without an
+// answer, is not the one of long ago.
+func TestOfferThatIsBeingTold(t *testing.T) {
+	s := newStage(t)
+	d := s.join("ann")
+	sidAt(t, d)
+	_ = s.room.call(func() {
+		p := s.room.local["ann"]
+		for p.sub.Waiting() == 0 {
+			runtime.Gosched() // what it posts waits for this loop
+		}
+		p.offerID, p.offeredAt = 0, s.room.env.Now().Add(-time.Hour)
+		s.room.expire()
+		if p.gone {
+			t.Error("removed for an offer that it could not know of")
+		}
+	})
 }
 
 // Without a socket a client cannot answer: its media goes on.

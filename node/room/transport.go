@@ -32,7 +32,7 @@ func (t *transport) Candidate(initJSON string, final bool) {
 
 func (t *transport) Offer(sdp string, id uint32) {
 	t.post(func(r *Room, p *Participant) {
-		p.offeredAt = r.env.Now()
+		p.offerID, p.offeredAt = id, r.env.Now()
 		p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_Offer{Offer: &livekit.SessionDescription{
 			Type: "offer", Sdp: sdp, Id: id, MidToTrackId: mids(p.sub),
 		}}})

@@ -3,6 +3,7 @@ package rtc
 import (
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +148,36 @@ func TestClosedEngineTakesNoPeers(t *testing.T) {
 	if _, err := e.NewPeer(&probe{}, Options{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("new peer: %v", err)
 	}
+}
+
+// A peer that closes in the middle of an exchange ends after it: pion would make an ICE
+// agent for the exchange, and leave it behind.
+func TestClosingWaitsForTheExchange(t *testing.T) {
+	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := NewEngine(Config{UDP: udp, HostIPs: []net.IP{net.IPv4(127, 0, 0, 1)}, AllowLoopback: true, Log: testLog()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	p, err := e.NewPeer(&probe{}, Options{Role: Downlink})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.nego.Lock() // an exchange begins
+	p.shut(nil)
+	for i := 0; i < 100_000 && p.pc.SignalingState() != webrtc.SignalingStateClosed; i++ {
+		runtime.Gosched() // time for what must not be
+	}
+	_, err = p.pc.CreateOffer(nil)
+	p.nego.Unlock()
+	if err != nil {
+		t.Errorf("closed under the exchange: %v", err)
+	}
+	if err := p.offer(); !errors.Is(err, ErrClosed) {
+		t.Errorf("an offer while closing: %v", err)
+	}
+	p.Close()
 }

@@ -85,11 +85,15 @@ func (p *Peer) Negotiate() error {
 	return nil
 }
 
-// Waiting reports whether an offer has no answer yet.
-func (p *Peer) Waiting() bool {
+// Waiting returns the id of the offer that has no answer yet, which the handler may not
+// have been told of; 0 if there is none.
+func (p *Peer) Waiting() (id uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.down.waiting
+	if p.down.waiting {
+		return p.down.offerID
+	}
+	return 0
 }
 
 // Restart sends an offer that restarts ICE, for a client whose network changed. An
@@ -281,6 +285,9 @@ func (p *Peer) gather(first bool) bool {
 func (p *Peer) offer() error {
 	p.nego.Lock()
 	defer p.nego.Unlock()
+	if p.closing() {
+		return ErrClosed
+	}
 	p.mu.Lock()
 	select {
 	case <-p.down.kick: // this offer has it

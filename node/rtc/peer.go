@@ -191,6 +191,11 @@ func (p *Peer) shut(why error) {
 }
 
 func (p *Peer) finish(why error) {
+	// An exchange makes pion an ICE agent, also in the middle of closing; nobody would end
+	// that one. Those to come see that the peer closes.
+	p.nego.Lock()
+	//lint:ignore SA2001 the lock is waited for, not used
+	p.nego.Unlock()
 	if err := p.pc.GracefulClose(); err != nil {
 		p.log.Debug("closing", "err", err)
 	}
