@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,10 +21,20 @@ import (
 	meshpb "maille/proto/mesh"
 )
 
-// post is where messages between nodes wait until the test delivers them.
+// post is where messages between nodes wait until the test delivers them. Its clock goes
+// on only when somebody asks for the time, or when the test says so.
 type post struct {
 	mu     sync.Mutex // guards all below
 	queues map[[2]string][][]byte
+	cut    map[[2]string]bool // ways without a session, both of a pair
+	now    time.Time
+}
+
+func (p *post) pass(d time.Duration) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = p.now.Add(d)
+	return p.now
 }
 
 // far is one node of several in a test; its clock is wrong.
@@ -37,15 +48,22 @@ type far struct {
 func (f *far) Self() string             { return f.name }
 func (f *far) Region() string           { return f.name }
 func (f *far) RegionOf(n string) string { return n }
-func (f *far) Linked(string) bool       { return true }
+func (f *far) Linked(n string) bool {
+	f.post.mu.Lock()
+	defer f.post.mu.Unlock()
+	return !f.post.cut[[2]string{f.name, n}]
+}
 func (f *far) ICEServers() []*livekit.ICEServer {
 	return []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}}}
 }
-func (f *far) Now() time.Time { return time.Now().Add(f.skew) }
+func (f *far) Now() time.Time { return f.post.pass(time.Microsecond).Add(f.skew) }
 func (f *far) Send(node, _ string, msg []byte) error {
 	f.post.mu.Lock()
 	defer f.post.mu.Unlock()
 	way := [2]string{f.name, node}
+	if f.post.cut[way] {
+		return errors.New("no session")
+	}
 	f.post.queues[way] = append(f.post.queues[way], msg)
 	return nil
 }
@@ -66,7 +84,7 @@ var farNodes = []string{"brest", "lyon", "paris"}
 
 func newLand(t failer, engine *rtc.Engine) *land {
 	l := &land{
-		t: t, post: &post{queues: make(map[[2]string][][]byte)}, rooms: make(map[string]*Room),
+		t: t, post: &post{queues: make(map[[2]string][][]byte), cut: make(map[[2]string]bool), now: time.Unix(1e9, 0)}, rooms: make(map[string]*Room),
 		sids: make(map[string]string), desks: make(map[string]*desk), done: make(map[string]chan struct{}), eyes: make(map[string]*desk),
 	}
 	serving := make(map[string]*meshpb.NodeList)
@@ -139,8 +157,45 @@ func (l *land) deliver(way [2]string) bool {
 	return true
 }
 
+// cut ends the session of two nodes, and loses what is on its way.
+func (l *land) cut(a, b string) {
+	l.post.mu.Lock()
+	for _, way := range [][2]string{{a, b}, {b, a}} {
+		l.post.cut[way] = true
+		delete(l.post.queues, way)
+	}
+	l.post.mu.Unlock()
+	l.rooms[a].LinkDown(b)
+	l.rooms[b].LinkDown(a)
+	l.flush()
+}
+
+// mend makes two nodes' session anew, if they have none.
+func (l *land) mend(a, b string) {
+	l.post.mu.Lock()
+	was := l.post.cut[[2]string{a, b}]
+	delete(l.post.cut, [2]string{a, b})
+	delete(l.post.cut, [2]string{b, a})
+	l.post.mu.Unlock()
+	if was {
+		l.rooms[a].LinkUp(b)
+		l.rooms[b].LinkUp(a)
+		l.flush()
+	}
+}
+
+// flush waits until the rooms have done what they were told of.
+func (l *land) flush() {
+	for _, r := range l.rooms {
+		_ = r.call(func() {})
+	}
+}
+
 // settle delivers until nothing waits any more, and all clients were told.
 func (l *land) settle() {
+	for _, r := range l.rooms {
+		_ = r.call(r.expire)
+	}
 	for more := true; more; {
 		more = false
 		for _, from := range farNodes {
@@ -201,9 +256,12 @@ func (l *land) check() {
 		}
 	}
 	want := make(map[string]string)
-	for _, m := range l.rooms[farNodes[0]].roster.Members() {
-		want[m.Info.Identity] = fmt.Sprint(m.Info.Sid, " ", m.Info.Version, " ", m.Node)
-	}
+	first := l.rooms[farNodes[0]]
+	_ = first.call(func() {
+		for _, m := range first.roster.Members() {
+			want[m.Info.Identity] = fmt.Sprint(m.Info.Sid, " ", m.Info.Version, " ", m.Node)
+		}
+	})
 	for name, d := range l.eyes {
 		got, own := d.view(), "eye-"+name
 		got[own] = want[own]
@@ -282,17 +340,18 @@ func TestVersionsOfTwoTakeovers(t *testing.T) {
 }
 
 // Whatever order people join, resume here or there, take each other's place and leave
-// in, and news of it travels in: in the end each identity has one session, on one node,
+// in, and news of it travels in, and whichever nodes lose each other meanwhile: in the end each identity has one session, on one node,
 // and all nodes say the same.
 func TestSessionsConverge(t *testing.T) {
 	engine := testEngine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLand(t, engine)
 		defer l.close()
+		left := answerWithin - time.Second
 		for i := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			node := rapid.SampledFrom(farNodes).Draw(t, "node")
 			who := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "who")
-			switch rapid.SampledFrom([]string{"join", "resume", "leave", "drop", "change", "deliver", "deliver", "rest"}).Draw(t, fmt.Sprint("step", i)) {
+			switch rapid.SampledFrom([]string{"join", "resume", "leave", "drop", "change", "deliver", "deliver", "rest", "pass", "cut", "mend", "gone"}).Draw(t, fmt.Sprint("step", i)) {
 			case "join":
 				l.enter(node, who, nil)
 			case "resume":
@@ -311,11 +370,32 @@ func TestSessionsConverge(t *testing.T) {
 				l.change(node, who)
 			case "rest":
 				l.settle()
+			case "pass":
+				// No longer in all than an answer is waited for: these clients give none.
+				d := min(left, time.Duration(rapid.IntRange(1, 12).Draw(t, "seconds"))*time.Second)
+				left -= d
+				l.post.pass(d)
+			case "cut":
+				if to := rapid.SampledFrom(farNodes).Draw(t, "to"); to != node {
+					l.cut(node, to)
+				}
+			case "gone":
+				if to := rapid.SampledFrom(farNodes).Draw(t, "to"); to != node {
+					l.cut(node, to)
+					l.rooms[node].NodeGone(to)
+				}
+			case "mend":
+				l.mend(node, rapid.SampledFrom(farNodes).Draw(t, "to"))
 			case "deliver":
 				to := rapid.SampledFrom(farNodes).Draw(t, "to")
 				for range rapid.IntRange(1, 5).Draw(t, "messages") {
 					l.deliver([2]string{node, to})
 				}
+			}
+		}
+		for i, a := range farNodes {
+			for _, b := range farNodes[:i] {
+				l.mend(a, b)
 			}
 		}
 		l.settle()
