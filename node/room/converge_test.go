@@ -53,6 +53,7 @@ func (f *far) Linked(n string) bool {
 	defer f.post.mu.Unlock()
 	return !f.post.cut[[2]string{f.name, n}]
 }
+
 func (f *far) ICEServers() []*livekit.ICEServer {
 	return []*livekit.ICEServer{{Urls: []string{"turn:turn.example.org:3478"}}}
 }
