@@ -55,6 +55,79 @@ func TestClientsDoNotAskForWhatTheLinkRepairs(t *testing.T) {
 	})
 }
 
+// What someone behind the link wants climbs when the link gives it up, even if nothing else
+// is lost afterwards: the requests of a still picture's last gap are lost here.
+func TestWantedClimbsWithoutAnotherGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, conditions{delay: 50 * ms})
+		defer p.stop()
+		_, sb := p.sessions(t)
+		origin, here := track.New("TR_v", relay.Video, ""), track.New("TR_v", relay.Video, "")
+		p.a.mu.Lock()
+		p.a.tracks["TR_v"] = origin
+		p.a.mu.Unlock()
+		var got []uint16
+		here.Attach(sinkFunc(func(p *relay.Packet) {
+			got = append(got, p.Seq)
+			if p.Seq == 4 {
+				here.Resend(0, []uint16{3})
+			}
+		}), relay.AllLayers)
+		sb.Pull(TrackRef{Room: "r", ID: "TR_v"}, here)
+		settle(3 * time.Second)
+		origin.Push(fill(1, 1000))
+		origin.Push(fill(2, 1000))
+		pass(ms)
+		p.set(p.a.host, p.b.host, conditions{delay: 50 * ms, loss: 1})
+		origin.Push(fill(3, 1000))
+		pass(ms)
+		p.set(p.a.host, p.b.host, conditions{delay: 50 * ms})
+		p.set(p.b.host, p.a.host, conditions{delay: 50 * ms, loss: 1})
+		origin.Push(fill(4, 1000))
+		pass(300 * ms) // both requests are lost
+		p.set(p.b.host, p.a.host, conditions{delay: 50 * ms})
+		settle(2 * time.Second)
+		if !slices.Equal(got, []uint16{1, 2, 4, 3}) {
+			t.Errorf("%v came, want 3 in the end", got)
+		}
+		origin.Close()
+		here.Close()
+	})
+}
+
+// What is asked for is counted in packets, as what is answered is: a run that is lost is one
+// request.
+func TestAskedCountsPackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, conditions{delay: 5 * ms})
+		defer p.stop()
+		sa, sb := p.sessions(t)
+		origin, here := track.New("TR_v", relay.Video, ""), track.New("TR_v", relay.Video, "")
+		p.a.mu.Lock()
+		p.a.tracks["TR_v"] = origin
+		p.a.mu.Unlock()
+		here.Attach(sinkFunc(func(*relay.Packet) {}), relay.AllLayers)
+		sb.Pull(TrackRef{Room: "r", ID: "TR_v"}, here)
+		settle(3 * time.Second)
+		for seq := uint16(1); seq <= 22; seq++ {
+			switch seq {
+			case 11:
+				p.set(p.a.host, p.b.host, conditions{delay: 5 * ms, loss: 1})
+			case 21:
+				p.set(p.a.host, p.b.host, conditions{delay: 5 * ms})
+			}
+			origin.Push(fill(seq, 1000))
+			pass(ms)
+		}
+		settle(time.Second)
+		if asked, answered := sb.Stats().Asked, sa.Stats().Answered; asked != 10 || answered < 10 {
+			t.Errorf("%d packets asked for and %d sent again of 10 that were lost", asked, answered)
+		}
+		origin.Close()
+		here.Close()
+	})
+}
+
 // What the link gives up is asked for once more if someone still wants it, and nothing of
 // it is forgotten or asked for twice.
 func TestWantedClimbsWhenTheLinkGivesUp(t *testing.T) {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -71,7 +72,9 @@ func (s *Session) ask(gaps []wire.Gap, now int64) {
 	if len(s.copies) < maxCopies {
 		s.copies = append(s.copies, askCopy{now + askAgain, append(newDatagram(), b...)})
 	}
-	s.counters.asks.Add(uint64(len(gaps)))
+	for _, g := range gaps {
+		s.counters.asks.Add(uint64(bits.OnesCount32(g.Mask)))
+	}
 	s.urgent(b)
 }
 
@@ -93,7 +96,6 @@ func (s *Session) sendAsks(now int64) (next int64) {
 		for enc := range u.in {
 			in := &u.in[enc]
 			in.Lock()
-			u.climb(uint8(enc), in.chain)
 			if in.chain != nil {
 				soonest = min(soonest, in.due(now, s.rtt.Load(), func(from uint16, mask uint32) {
 					gaps = append(gaps, wire.Gap{Handle: u.handle, Encoding: uint8(enc), From: from, Mask: mask})
@@ -103,6 +105,7 @@ func (s *Session) sendAsks(now int64) (next int64) {
 				}))
 				u.release(&in.inEncoding, false)
 			}
+			u.climb(uint8(enc), in.chain) // after what was just given up
 			in.Unlock()
 		}
 		if soonest < never {

@@ -46,7 +46,7 @@ type Stats struct {
 	// Demand is what the peer wants of the streams it opened, in bytes per second over the
 	// last 200 ms, with what is shed of it.
 	Demand float64
-	// Asked counts requests for missing packets, RepairsLate packets that came after they
+	// Asked counts missing packets asked for, each time, RepairsLate packets that came after they
 	// were given up. Of the peer's requests, Answered counts packets sent again and
 	// RepairMisses those the ring did not have.
 	Asked, RepairsLate, Answered, RepairMisses uint64
