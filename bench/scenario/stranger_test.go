@@ -7,6 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"maille/node/room"
+	linkpb "maille/proto/link"
 	"maille/proto/livekit"
 	"maille/relay"
 	"maille/relay/link"
@@ -84,6 +88,25 @@ func TestTracksNotServedAreRefused(t *testing.T) {
 		s := eve.Session("paris")
 		if s == nil {
 			t.Fatal("no link to paris")
+		}
+		// It knows the room's instance, which placement tells any node that asks, and says that
+		// it serves it; a node that gossip does not know is not believed.
+		shown, err := c.Nodes["paris"].Node.Admin().RoomShow(ctx, &adminpb.RoomShowRequest{Room: "standup"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim, err := proto.Marshal(&linkpb.RoomMessage{
+			RoomSid: shown.Room.Sid, Epoch: shown.Room.Epoch, Body: &linkpb.RoomMessage_Want{Want: &linkpb.SnapshotRequest{}},
+		})
+		if err == nil {
+			err = s.Send(room.Channel("standup"), claim)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if n := c.Metrics("paris")[`maille_client_refused_total{reason="node"}`]; n != 1 {
+			t.Errorf("%v claims to serve the room refused, want 1", n)
 		}
 		asked := []struct{ name, room, id string }{
 			{"a room that nobody serves", "nowhere", sound.Info.Sid},

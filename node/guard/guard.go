@@ -29,12 +29,13 @@ const (
 	Reader                    // clients that left too much unread
 	Token                     // tokens of participants that were removed
 	Fault                     // faults of this node that a request brought to light
+	Node                      // nodes that take part in a room which they may not serve
 	numReasons
 )
 
 var names = [numReasons]string{
 	"address", "packet", "stream", "candidate", "restart", "description", "connection", "name",
-	"track", "data", "chunk", "record", "message", "backlog", "news", "session", "reader", "token", "fault",
+	"track", "data", "chunk", "record", "message", "backlog", "news", "session", "reader", "token", "fault", "node",
 }
 
 func (r Reason) String() string {

@@ -73,7 +73,7 @@ func observe(meter metric.Meter, src Sources) error {
 		reads = append(reads, func(r reading) { r.level(open, float64(src.Sessions())) })
 	}
 	if src.Guards != nil {
-		turned := i.count("client.refused", "{refusal}", "What clients tried and were refused, by reason.")
+		turned := i.count("client.refused", "{refusal}", "What clients tried and were refused, and nodes in rooms that are not theirs, by reason.")
 		reads = append(reads, func(r reading) {
 			for why, n := range src.Guards() {
 				r.count(turned, n, "reason", why)

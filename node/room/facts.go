@@ -40,7 +40,7 @@ func (r *Room) meet(node string) *peer {
 	p := r.peers[node]
 	if p == nil {
 		p = &peer{node: node}
-		r.peers[node] = p
+		r.peers[node], r.met[node] = p, true
 		r.mu.Lock()
 		r.serves[node] = true
 		r.mu.Unlock()
@@ -163,7 +163,10 @@ func (r *Room) receive(node string, m *linkpb.RoomMessage) {
 		r.log.Warn("message for another instance of the room", "peer", node, "their_epoch", m.Epoch, "epoch", r.epoch)
 		return
 	}
-	p := r.meet(node)
+	p := r.acquaint(node)
+	if p == nil {
+		return
+	}
 	switch b := m.Body.(type) {
 	case *linkpb.RoomMessage_Snapshot:
 		r.applyFacts(node, r.roster.Snapshot, b.Snapshot)

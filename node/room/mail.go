@@ -225,6 +225,10 @@ func (r *Room) ReceiveLossy(node string, msg []byte) {
 		r.log.Warn("bad lossy message", "peer", node, "err", err)
 		return
 	}
+	if !r.isPeer(node) {
+		r.data.strangers.Add(1)
+		return
+	}
 	if b := m.GetTrackData(); b != nil {
 		if m.RoomSid == r.sid && m.Epoch == r.epoch {
 			r.receiveTrack(b)
@@ -236,6 +240,13 @@ func (r *Room) ReceiveLossy(node string, msg []byte) {
 	default:
 		r.data.undone.Add(1)
 	}
+}
+
+// isPeer tells whether a node serves the room. Any goroutine may ask.
+func (r *Room) isPeer(node string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.serves[node]
 }
 
 func (r *Room) receiveLossy(m *linkpb.RoomMessage) {
@@ -273,6 +284,7 @@ func (r *Room) tend() {
 		r.recent.Forget(func(sid string) bool { return !known[sid] })
 	}
 	r.expireBlobs(now)
+	r.admitStrangers()
 	for node, p := range r.peers {
 		if !p.placed && !p.synced && !r.env.Linked(node) && !r.roster.Knows(node) {
 			r.parted(node) // gone, and not expected back

@@ -101,24 +101,26 @@ type Room struct {
 
 	data dataCounts
 
-	record   *meshpb.Room // as placement last said
-	local    map[string]*Participant
-	peers    map[string]*peer
-	roster   *roster.Roster
-	relayed  map[relay.TrackID]*relayed
-	speakers *speakers.Union
-	verdicts *quality.Verdicts
-	recent   *delivery.Recent
-	dataSeen bool // a data track was, so that those without pay nothing
-	blobAsks map[uint64]blobAsk
-	lastBlob uint64
-	farData  atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
-	voices   *audio.Ranking
-	spoke    bool
-	switched map[string]switched // who is to connect otherwise than usual
-	talking  map[string]bool     // identities of the last to speak
-	counts   [2]int              // participants and publishers last told to clients
-	recorded bool                // what clients were last told of recording
+	record *meshpb.Room // as placement last said
+	local  map[string]*Participant
+	peers  map[string]*peer
+	// met are the nodes that ever were peers, strangers those that say so and may not be.
+	met, strangers map[string]bool
+	roster         *roster.Roster
+	relayed        map[relay.TrackID]*relayed
+	speakers       *speakers.Union
+	verdicts       *quality.Verdicts
+	recent         *delivery.Recent
+	dataSeen       bool // a data track was, so that those without pay nothing
+	blobAsks       map[uint64]blobAsk
+	lastBlob       uint64
+	farData        atomic.Pointer[map[string]*dataTrack] // of other nodes, watched here; read without the loop
+	voices         *audio.Ranking
+	spoke          bool
+	switched       map[string]switched // who is to connect otherwise than usual
+	talking        map[string]bool     // identities of the last to speak
+	counts         [2]int              // participants and publishers last told to clients
+	recorded       bool                // what clients were last told of recording
 	// untold are quiet changes that clients hear of later, since quietAt; departed are
 	// those who left lately. Both are by identity.
 	untold   map[string]news
@@ -155,7 +157,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		env: env, log: log.With("room", record.Name, "epoch", record.Epoch),
 		name: record.Name, sid: record.Sid, epoch: record.Epoch,
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), stop: cancel,
-		local: make(map[string]*Participant), peers: make(map[string]*peer), serves: make(map[string]bool),
+		local: make(map[string]*Participant), peers: make(map[string]*peer), met: make(map[string]bool), strangers: make(map[string]bool), serves: make(map[string]bool),
 		roster: roster.New(), relayed: make(map[relay.TrackID]*relayed), speakers: speakers.NewUnion(speakersStale), verdicts: quality.NewVerdicts(),
 		recent: delivery.NewRecent(resumeWindow), // as long as who has no connection is waited for
 		voices: audio.NewRanking(loudest(record.Settings)),

@@ -38,7 +38,7 @@ func (a *alone) Region() string                             { return "paris" }
 func (a *alone) Send(string, string, []byte) error          { return nil }
 func (a *alone) Offer(string, string, []byte) error         { return nil }
 func (a *alone) Linked(string) bool                         { return false }
-func (a *alone) RegionOf(string) string                     { return "" }
+func (a *alone) RegionOf(node string) string                { return node }
 func (a *alone) Pull(string, string, *track.Track) Upstream { return nil }
 func (a *alone) Revoke(string, relay.TrackID)               {}
 func (a *alone) Engine() *rtc.Engine                        { return a.engine }
