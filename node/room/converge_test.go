@@ -340,6 +340,31 @@ func TestVersionsOfTwoTakeovers(t *testing.T) {
 	l.check()
 }
 
+// A node that its client tried goes on with a session, says so to some, and lets go: all
+// clients know the session as the node tells it that kept it, also if they are told only
+// of what came of it, or were away meanwhile.
+func TestVersionsOfATakeoverThatEnds(t *testing.T) {
+	for name, told := range map[string]bool{"told in between": true, "told at the end": false} {
+		t.Run(name, func(t *testing.T) {
+			l := newLand(t, testEngine(t))
+			defer l.close()
+			l.enter("paris", "bob", nil)
+			l.settle()
+			l.cut("paris", "lyon")
+			l.resume("lyon", "bob")
+			l.settle()
+			l.desks["bob"].leave()
+			<-l.done["bob"]
+			if told {
+				l.settle()
+			}
+			l.mend("paris", "lyon")
+			l.settle()
+			l.check()
+		})
+	}
+}
+
 // Whatever order people join, resume here or there, take each other's place and leave
 // in, and news of it travels in, and whichever nodes lose each other meanwhile: in the end each identity has one session, on one node,
 // and all nodes say the same.

@@ -28,6 +28,8 @@ type news struct {
 	hidden bool
 	// before is the end of the session that info replaces; nil if there is none.
 	before *livekit.ParticipantInfo
+	// fell is an end made up for a session that is known by a later version; see fall.
+	fell *livekit.ParticipantInfo
 }
 
 // departure is who left, as clients are told.
@@ -52,10 +54,40 @@ func newsOf(c roster.Change) news {
 
 // ended is the last info of a participant.
 func ended(m *roster.Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
-	info := proto.Clone(m.Info).(*livekit.ParticipantInfo)
+	return over(m.Info, why)
+}
+
+func over(last *livekit.ParticipantInfo, why livekit.DisconnectReason) *livekit.ParticipantInfo {
+	info := proto.Clone(last).(*livekit.ParticipantInfo)
 	info.State, info.DisconnectReason, info.Tracks, info.DataTracks = livekit.ParticipantInfo_DISCONNECTED, why, nil, nil
 	info.Version++
 	return info
+}
+
+// height is the version by which clients may know a session that a node took over, and
+// when it was told.
+type height struct {
+	identity string
+	version  uint32
+	at       time.Time
+}
+
+// fall looks for a session of which clients may have heard a later version than its node
+// says now: two nodes went on with it, and the one that told the later version let go.
+// Clients take no older version, so to them it ends, and begins anew. What of that is
+// still untold is told with n.
+func (r *Room) fall(n news, now time.Time) news {
+	n.fell = r.untold[n.info.Identity].fell
+	h, high := r.heights[n.info.Sid]
+	if n.info.State != livekit.ParticipantInfo_DISCONNECTED && n.info.Version < h.version {
+		n.fell = over(n.info, livekit.DisconnectReason_MIGRATION)
+		n.fell.Version = h.version + 1
+		r.departed[n.info.Identity] = departure{news{info: n.fell, hidden: n.hidden}, now} // for those who are away
+	}
+	if high || n.info.Version >= versionStep { // no node that took nothing over comes that far
+		r.heights[n.info.Sid] = height{n.info.Identity, n.info.Version, now}
+	}
+	return n
 }
 
 // quiet reports whether a change can wait: someone without tracks came or went.
@@ -78,10 +110,10 @@ func (r *Room) spread(changes []roster.Change) {
 	var loud []news
 	early := len(r.untold) == 0 && now.Sub(r.quietAt) >= quietInterval
 	for _, c := range changes {
-		n := newsOf(c)
+		n := r.fall(newsOf(c), now)
 		if c.New == nil {
 			r.departed[n.info.Identity] = departure{n, now}
-		} else {
+		} else if d := r.departed[n.info.Identity]; d.info.GetSid() != n.info.Sid || d.info.GetVersion() <= n.info.Version {
 			delete(r.departed, n.info.Identity)
 		}
 		if !r.quiet(c) || early {
@@ -108,6 +140,11 @@ func (r *Room) spreadQuiet() {
 	for identity, d := range r.departed {
 		if now.Sub(d.at) > departedKept {
 			delete(r.departed, identity)
+		}
+	}
+	for sid, h := range r.heights {
+		if m := r.roster.Get(h.identity); now.Sub(h.at) > departedKept && (m == nil || m.Info.Sid != sid) {
+			delete(r.heights, sid)
 		}
 	}
 	if len(r.untold) == 0 || now.Sub(r.quietAt) < quietInterval {
@@ -147,6 +184,9 @@ func (p *Participant) update(list []news) {
 		}
 		if n.before != nil && p.join.Client.GetProtocol() < identityProtocol {
 			put(n.before)
+		}
+		if n.fell != nil && n.info.Identity != p.identity {
+			put(n.fell)
 		}
 		put(n.info)
 	}

@@ -76,8 +76,10 @@ func (r *Room) welcomeBack(p *Participant) {
 	}}})
 	p.retellMutes()
 	var missed []news
-	for _, d := range r.departed {
-		missed = append(missed, d.news)
+	for identity, d := range r.departed {
+		if identity != p.identity {
+			missed = append(missed, d.news)
+		}
 	}
 	p.update(missed)
 	var all []news

@@ -126,7 +126,9 @@ type Room struct {
 	untold   map[string]news
 	quietAt  time.Time
 	departed map[string]departure
-	version  uint64 // of this node's facts
+	// heights are by sid, of sessions that moved.
+	heights map[string]height
+	version uint64 // of this node's facts
 	// emptySince is when the last local participant left; zero while there are some.
 	emptySince time.Time
 	visited    bool // someone has been attached here
@@ -164,7 +166,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		// A restarted node must outrank what it said before.
 		version:    uint64(now.UnixNano()),
 		emptySince: now,
-		untold:     make(map[string]news), departed: make(map[string]departure),
+		untold:     make(map[string]news), departed: make(map[string]departure), heights: make(map[string]height),
 		switched: make(map[string]switched),
 		origins:  make(map[relay.TrackID]origin),
 	}

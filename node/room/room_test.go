@@ -301,6 +301,11 @@ func FuzzRequests(f *testing.F) {
 		if proto.Unmarshal(b, req) != nil {
 			return
 		}
+		_ = s.room.call(func() {
+			if p := s.room.local["other"]; p != nil {
+				p.since, p.offeredAt = time.Now(), time.Now() // it answers nothing, for as long as this takes
+			}
+		})
 		d := s.join("fuzzer")
 		d.await(t, "join", isJoin)
 		select {
