@@ -99,7 +99,8 @@ type Room struct {
 	done  chan struct{} // closed when the loop has ended
 	stop  context.CancelFunc
 
-	data dataCounts
+	data    dataCounts
+	tidings tidings
 
 	record *meshpb.Room // as placement last said
 	local  map[string]*Participant
@@ -170,6 +171,7 @@ func New(env Env, record *meshpb.Room, log *slog.Logger) *Room {
 		switched: make(map[string]switched),
 		origins:  make(map[relay.TrackID]origin),
 	}
+	r.tidings.init()
 	r.place(record)
 	if _, err := r.roster.Snapshot(env.Self(), &linkpb.Roster{Version: r.version}); err != nil {
 		panic(err) // an empty snapshot cannot be refused
@@ -197,7 +199,10 @@ func (r *Room) loop(ctx context.Context) {
 			r.shut()
 			return
 		case f := <-r.inbox:
+			r.hearTidings() // what was told before f came, it knows
 			f()
+		case <-r.tidings.came:
+			r.hearTidings()
 		case <-speak.C:
 			r.listen()
 			r.tend()
@@ -271,50 +276,12 @@ func (r *Room) Receive(node string, msg []byte) {
 	})
 }
 
-// LinkUp tells that a session to a node is ready: the exchange starts anew.
-func (r *Room) LinkUp(node string) {
-	r.post(func() {
-		if p := r.peers[node]; p != nil {
-			r.greet(p)
-		}
-		r.steerAll()
-	})
-}
-
-// LinkDown tells that the session to a node ended. What the node said stays: its
-// participants are still in the meeting; only the path is gone.
-func (r *Room) LinkDown(node string) {
-	r.post(func() {
-		if p := r.peers[node]; p != nil {
-			p.synced = false
-			r.anew(p)
-		}
-		r.steerAll()
-	})
-}
-
-// NodeGone tells that a node has died or left the cluster.
-func (r *Room) NodeGone(node string) {
-	r.post(func() {
-		if p := r.peers[node]; p != nil && p.placed {
-			// It may be cut off and come back: placement decides when it is given up.
-			p.synced = false
-		} else {
-			r.parted(node)
-		}
-		r.forget(node)
-	})
-}
-
 // forget drops all that a node said.
 func (r *Room) forget(node string) {
 	r.speakers.Forget(node)
 	r.verdicts.Forget(node)
 	r.apply(r.roster.Forget(node))
 }
-
-// Place updates the placement record: who serves the room.
-func (r *Room) Place(record *meshpb.Room) { r.post(func() { r.place(record) }) }
 
 func (r *Room) place(record *meshpb.Room) {
 	if record.Epoch != r.epoch {
