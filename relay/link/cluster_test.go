@@ -112,6 +112,7 @@ type node struct {
 	downs    []error
 	messages map[string][]string
 	onUp     func(*Session)
+	gates    map[string]chan struct{} // of rooms that serve when theirs is closed
 }
 
 func startNode(t testing.TB, n *network, id Identity, name, ip string, change ...func(*Config)) *node {
@@ -161,6 +162,12 @@ func (n *node) Message(s *Session, channel string, msg []byte) {
 }
 
 func (n *node) Serve(s *Session, ref TrackRef) (*track.Track, error) {
+	n.mu.Lock()
+	gate := n.gates[ref.Room]
+	n.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if tr := n.tracks[ref.ID]; tr != nil {

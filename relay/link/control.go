@@ -93,8 +93,12 @@ func (s *Session) handleControl(m *linkpb.Control) error {
 	case *linkpb.Control_Refused:
 		s.ins.fail(b.Refused.Handle, refusedBy(b.Refused.Reason))
 	case *linkpb.Control_Keyframe:
-		if o := s.outs.get(b.Keyframe.Handle); o != nil && b.Keyframe.Spatial < relay.MaxSpatial {
-			o.asked(uint8(b.Keyframe.Spatial))
+		spatial := b.Keyframe.Spatial
+		if spatial >= relay.MaxSpatial || s.openings.ask(b.Keyframe.Handle, func(w *wishes) { w.keyframes[spatial] = true }) {
+			break
+		}
+		if o := s.outs.get(b.Keyframe.Handle); o != nil {
+			o.asked(uint8(spatial))
 		}
 	case *linkpb.Control_Resend:
 		if o := s.outs.get(b.Resend.Handle); o != nil && b.Resend.Encoding < relay.MaxSpatial {
@@ -107,7 +111,8 @@ func (s *Session) handleControl(m *linkpb.Control) error {
 			})
 		}
 	case *linkpb.Control_Closed:
-		if o := s.outs.get(b.Closed.Handle); o != nil {
+		opens := s.openings.ask(b.Closed.Handle, func(w *wishes) { w.closed = true })
+		if o := s.outs.get(b.Closed.Handle); o != nil && !opens {
 			o.close()
 		}
 	case *linkpb.Control_Ended:

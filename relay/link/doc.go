@@ -14,7 +14,7 @@
 // The peer reports what arrives when (feedback.go, sentlog.go); from that follow the pace
 // of the whole link (relay/bwe), the number of lanes (lanecount.go, warm.go), copies of
 // audio and second repairs (double.go, seconds.go), what is shed (shed.go) and how large datagrams are (size.go).
-// Receiving: a loop per lane, and a chain per stream that tells what is missing
+// Receiving: a loop per lane (drain.go), and a chain per stream that tells what is missing
 // (chain.go) and asks for it; order.go puts the rest in order. What a peer may ask of this
 // node is bounded (budget.go, and the limits below). All connections of an endpoint share
 // one UDP socket. After an outage lanes are replaced (revive.go).
@@ -23,7 +23,7 @@
 // one that writes to the socket. A
 // session owns its control reader and writer, one reader per channel the peer opened
 // and one writer per channel with something to send, the upkeep (probes, reports,
-// repair requests), the bundler, the lane dialer, and two per lane. They all end
+// repair requests), the bundler, one per room of which a track is being opened, the lane dialer, and two per lane. They all end
 // before Handler.Down is called, and before Close returns.
 package link
 
@@ -113,8 +113,8 @@ type Handler interface {
 	// Message hands over one message. Calls for one channel come in the order they were
 	// sent, calls for several channels at the same time. msg belongs to the callee.
 	Message(s *Session, channel string, msg []byte)
-	// Serve finds the track a peer asks for. It must not block: demands and keyframe
-	// requests of the same peer wait behind it. An error refuses; its text reaches the peer.
+	// Serve finds the track a peer asks for. What the peer asks of tracks of the same room
+	// waits behind it. An error refuses; its text reaches the peer.
 	Serve(s *Session, ref TrackRef) (*track.Track, error)
 }
 

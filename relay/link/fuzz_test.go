@@ -97,9 +97,11 @@ func FuzzReceive(f *testing.F) {
 		s := bareSession(t)
 		here := track.New("TR_x", relay.Video, "")
 		s.Pull(TrackRef{ID: "TR_x"}, here)
-		if err := s.open(3, &linkpb.TrackRef{Id: "TR_v", Path: []string{"a"}}, relay.AllLayers, 1); err != nil {
+		o, err := s.open(&opening{handle: 3, ref: TrackRef{ID: "TR_v", Path: []string{"a"}}})
+		if err != nil {
 			t.Fatal(err)
 		}
+		o.want(relay.AllLayers)
 		origin := s.e.cfg.Handler.(*node).tracks["TR_v"]
 		l := newLane(s, nil)
 		bn := &bundler{s: s}

@@ -131,18 +131,6 @@ func (l *lane) fitting(max int) int {
 	return max
 }
 
-func (l *lane) receive() {
-	ctx := l.conn.Context()
-	for {
-		b, err := l.conn.ReceiveDatagram(ctx)
-		if err != nil {
-			l.s.lost(l, err)
-			return
-		}
-		l.s.receive(l, b, relay.Now())
-	}
-}
-
 // lost takes a lane out of use; losing the control connection ends the session.
 func (s *Session) lost(l *lane, err error) {
 	if l == s.control {

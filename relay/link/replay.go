@@ -36,8 +36,8 @@ const (
 	overtaken = int64(100 * time.Millisecond)
 )
 
-// replays is what a stream has sent of the past. The control reader alone touches it, but
-// for running, which is read with every packet.
+// replays is what a stream has sent of the past. Who opens the stream touches it, and then
+// the control reader alone, but for running, which is read with every packet.
 type replays struct {
 	tried [relay.MaxSpatial]int64 // when the group of an encoding was last to go
 	went  [relay.MaxSpatial]int64 // and when it was there to go
@@ -111,7 +111,9 @@ func (s *Session) affords(n int, now int64) bool {
 	if limit := s.sent.rateCap(); limit > 0 {
 		rate, burst = replayShare*limit, min(limit*replayFor.Seconds(), burst)
 	}
-	b := &s.past
+	s.past.Lock()
+	defer s.past.Unlock()
+	b := &s.past.bucket
 	b.set(rate, burst, now)
 	if b.tokens < float64(n) {
 		return false

@@ -79,23 +79,34 @@ func (s *Session) demanded(d *linkpb.Demand) error {
 	if d.Handle > 0xffff {
 		return fmt.Errorf("%w: handle %d", ErrProtocol, d.Handle)
 	}
-	if d.Track == nil {
-		if o := s.outs.get(d.Handle); o != nil {
-			o.watchers.Store(d.Watchers)
-			o.want(layers)
-		}
-		return nil
-	}
-	if s.outs.get(d.Handle) != nil {
+	opens := s.openings.ask(d.Handle, func(w *wishes) { w.layers, w.watchers = layers, d.Watchers })
+	switch o := s.outs.get(d.Handle); {
+	case d.Track == nil && o != nil && !opens:
+		o.watchers.Store(d.Watchers)
+		o.want(layers)
+	case d.Track == nil:
+	case opens || o != nil:
 		return fmt.Errorf("%w: handle %d opened twice", ErrProtocol, d.Handle)
-	}
-	if err := s.open(uint16(d.Handle), d.Track, layers, d.Watchers); err != nil {
-		s.refusedPull(err)
-		s.tell(&linkpb.Control{Body: &linkpb.Control_Refused{Refused: &linkpb.Refused{
-			Handle: d.Handle, Reason: shortened(err.Error()),
-		}}})
+	default:
+		op := &opening{
+			handle: uint16(d.Handle), ref: TrackRef{Room: d.Track.Room, ID: relay.TrackID(d.Track.Id), Path: d.Track.Path},
+			wishes: wishes{any: true, layers: layers, watchers: d.Watchers},
+		}
+		if err := s.mayOpen(&op.ref); err != nil {
+			s.refuse(op.handle, err)
+		} else if s.openings.add(op) {
+			s.wg.Go(func() { s.openAll(op.ref.Room) })
+		}
 	}
 	return nil
+}
+
+// refuse tells the peer that it does not get a track, and counts it.
+func (s *Session) refuse(handle uint16, err error) {
+	s.refusedPull(err)
+	s.tell(&linkpb.Control{Body: &linkpb.Control_Refused{Refused: &linkpb.Refused{
+		Handle: uint32(handle), Reason: shortened(err.Error()),
+	}}})
 }
 
 var (
@@ -105,9 +116,10 @@ var (
 	errName    = errors.New("invalid name")
 )
 
-func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet, watchers uint32) error {
+// mayOpen tells what is wrong with a request for a track.
+func (s *Session) mayOpen(t *TrackRef) error {
 	switch {
-	case t.Id == "" || len(t.Id) > maxName || len(t.Room) > maxName:
+	case t.ID == "" || len(t.ID) > maxName || len(t.Room) > maxName:
 		return errName
 	case len(t.Path) == 0 || len(t.Path) > maxPath:
 		return errTooFar
@@ -115,18 +127,23 @@ func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet,
 		return errLoop
 	case t.Path[len(t.Path)-1] != s.peer:
 		return errName
-	}
-	ref := TrackRef{Room: t.Room, ID: relay.TrackID(t.Id), Path: t.Path}
-	track, err := s.e.cfg.Handler.Serve(s, ref)
-	if err != nil {
-		return err
-	}
-	o := &outStream{s: s, handle: handle, ref: ref, track: track}
-	o.watchers.Store(watchers)
-	if !s.outs.add(o) {
+	case s.openings.count() >= maxStreams:
 		return errTooMany
 	}
-	s.tell(&linkpb.Control{Body: &linkpb.Control_Opened{Opened: &linkpb.Opened{Handle: uint32(handle)}}})
+	return nil
+}
+
+// open attaches a stream to the track that the handler has for it. Nothing flows yet.
+func (s *Session) open(op *opening) (*outStream, error) {
+	track, err := s.e.cfg.Handler.Serve(s, op.ref)
+	if err != nil {
+		return nil, err
+	}
+	o := &outStream{s: s, handle: op.handle, ref: op.ref, track: track}
+	if !s.outs.add(o) {
+		return nil, errTooMany
+	}
+	s.tell(&linkpb.Control{Body: &linkpb.Control_Opened{Opened: &linkpb.Opened{Handle: uint32(op.handle)}}})
 	for enc := range uint8(relay.MaxSpatial) {
 		if c, ok := track.LastClock(enc); ok {
 			o.Clock(c)
@@ -136,10 +153,8 @@ func (s *Session) open(handle uint16, t *linkpb.TrackRef, layers relay.LayerSet,
 	o.tap.Store(tap)
 	if o.ended.Load() {
 		tap.Detach() // the track ended while it was being opened
-		return nil
 	}
-	o.want(layers)
-	return nil
+	return o, nil
 }
 
 // statsEvery is how many probes pass between two messages about a stream's counts.

@@ -52,6 +52,8 @@ type Session struct {
 	arrivals arrivalLog
 	ins      inTable
 	outs     outTable
+	openings openings
+	held     atomic.Int32 // datagrams that came and are in no hand yet, of all lanes
 	channels channels
 	joiner   struct {
 		sync.Mutex // guards the Joiner
@@ -63,7 +65,7 @@ type Session struct {
 	nudge     chan struct{} // wakes the upkeep before its timer
 	counters  counters
 	budget    budget
-	past      bucket // what may go of it; touched by the control reader only
+	past      budget // what may go of it
 	seconds   seconds
 	refusals  reasons
 
