@@ -43,6 +43,7 @@ type lane struct {
 	bucket bucket
 	polled int64 // when the connection's statistics were last read
 	window float64
+	most   float64 // what may be in flight however large the window is
 	rtt    float64 // seconds
 	stuck  float64 // bytes that are lost but that QUIC still counts as in flight
 	jammed float64 // the same, as far as can be feared
@@ -155,6 +156,7 @@ func (l *lane) refresh(now int64) {
 		rtt = 100 * time.Millisecond
 	}
 	l.window, l.rtt = float64(st.CongestionWindow), rtt.Seconds()
+	l.most = (untaken + onTheWay*l.rtt) * fullPacket
 	rate := overdrive * l.window / l.rtt
 	l.bucket.set(rate, max(laneBurst, rate*burstTime), now)
 	l.pace.Store(math.Float64bits(l.window / l.rtt))
@@ -210,7 +212,7 @@ func (l *lane) clear() float64 {
 // where they can neither be dropped nor overtaken. One more than the window holds keeps
 // the window full, which is what makes it grow.
 func (l *lane) load() float64 {
-	return (float64(l.flying.Load()) + l.stuck) / (l.window + fullPacket)
+	return (float64(l.flying.Load()) + l.stuck) / (min(l.window, l.most) + fullPacket)
 }
 
 // free tells whether the lane may take a datagram that can wait.
@@ -229,6 +231,11 @@ const (
 	// burstTime seconds: timers are no finer.
 	laneBurst = 4 * wire.MaxDatagram
 	burstTime = 0.001
+	// The peer's QUIC keeps 128 datagrams of a lane that the peer has not taken, and drops the
+	// rest without a word. On a short path the window is no bound, so beside what is on its way
+	// at onTheWay datagrams a second, no more than untaken are in flight: what is reported
+	// as arrived has been taken.
+	untaken, onTheWay = 96, 3000
 	// directExcess is a fraction of quic-go's queue of 32, even in datagrams of one frame of
 	// audio.
 	directExcess = 2 * fullPacket
