@@ -24,9 +24,12 @@ import (
 // then carries the signalling, message by message, over one gRPC stream to the media
 // node, which runs the session as if the socket were its own.
 
-// proxyQueue bounds what waits for a proxied client, in messages, as a socket's own
-// queue does.
-const proxyQueue = 512
+// proxyQueue bounds what waits for a proxied client, in messages, and proxyQueueBytes
+// their bytes, as a socket's own queue does: the path between the two nodes may stall.
+const (
+	proxyQueue      = 512
+	proxyQueueBytes = 8 << 20
+)
 
 // proxyOpen is how long a media node may take to open a session: the client waits, and
 // another node may do it.
@@ -203,8 +206,9 @@ type streamConn struct {
 	out     chan *meshpb.Frame
 	drained chan struct{}
 
-	mu     sync.Mutex // guards closed
+	mu     sync.Mutex // guards the fields below
 	closed bool
+	queued int // bytes in out
 }
 
 func newStreamConn(s grpc.BidiStreamingServer[meshpb.Frame, meshpb.Frame]) *streamConn {
@@ -212,6 +216,9 @@ func newStreamConn(s grpc.BidiStreamingServer[meshpb.Frame, meshpb.Frame]) *stre
 	go func() {
 		defer close(c.drained)
 		for f := range c.out {
+			c.mu.Lock()
+			c.queued -= len(f.GetMessage())
+			c.mu.Unlock()
 			if s.Send(f) != nil {
 				for range c.out {
 					// The stream is dead: discard until the session notices.
@@ -259,14 +266,14 @@ func (c *streamConn) put(f *meshpb.Frame) error {
 	if c.closed {
 		return signal.ErrClosed
 	}
-	select {
-	case c.out <- f:
-		return nil
-	default:
+	if len(c.out) == cap(c.out) || len(c.out) > 0 && c.queued+len(f.GetMessage()) > proxyQueueBytes {
 		c.closed = true
 		close(c.out)
 		return signal.ErrSlow
 	}
+	c.queued += len(f.GetMessage())
+	c.out <- f // there is room: nobody else puts while mu is held
+	return nil
 }
 
 func (c *streamConn) Close(code int, reason string) {
