@@ -62,10 +62,10 @@ export class Publisher extends Peer {
         this.again = true;
         return;
       }
-      this.asked = true;
       this.again = false;
       const offer = await this.pc.createOffer({ iceRestart });
       await this.pc.setLocalDescription(offer);
+      this.asked = true; // only now: what fails before it has no answer to wait for
       this.send({ offer: { type: "offer", sdp: offer.sdp, id: ++this.id } });
     });
   }
@@ -73,8 +73,8 @@ export class Publisher extends Peer {
   answered({ sdp, id }) {
     return this.step(async () => {
       if (id && id !== this.id) return;
-      await this.remote("answer", sdp);
       this.asked = false;
+      await this.remote("answer", sdp);
       if (this.again) this.negotiate();
     });
   }
