@@ -90,3 +90,46 @@ func TestMutedBetweenPackets(t *testing.T) {
 	track.Push(packet(2, nil))
 	equal(t, "passed", to.seqs, []uint16{1, 2})
 }
+
+// A publisher that goes on sending for as long as its numbers need to come round, or half
+// of it, has all of the next picture passed: how many were left out is told in as many
+// bits as the numbers have, so that what is told is the gap that they show.
+func TestMutedForAWrap(t *testing.T) {
+	for _, withheld := range []int{1 << 15, 40_000, 65_500, 1<<16 - 1, 1 << 16, 1<<16 + 1, 100_000, 200_000} {
+		now, track, to := int64(1e9), (*Track)(nil), new(sink)
+		track = newTrack(t, WithClock(func() int64 { return now }))
+		track.Attach(to, relay.AllLayers)
+		seq := uint16(1000)
+		var last uint16
+		push := func(n int, key bool) {
+			for range n {
+				now += ms
+				track.Push(packet(seq, func(p *relay.Packet) { p.Arrived, p.Keyframe, p.FrameStart = now, key, true }))
+				seq++
+			}
+		}
+		push(1, true)
+		push(99, false)
+		track.Mute(true)
+		push(withheld, false)
+		track.Mute(false)
+		to.onPush = func(p *relay.Packet) {
+			if told, shown := p.Omitted, p.Seq-last-1; told != shown {
+				t.Errorf("%d withheld: %d told to be left out before %d, want %d", withheld, told, p.Seq, shown)
+			}
+			last = p.Seq
+		}
+		last = 1099
+		push(1, true)
+		push(99, false)
+		equal(t, "passed", len(to.seqs), 200)
+		if lost := track.Stats().Encodings[0].Lost; lost != 0 {
+			t.Errorf("%d withheld: %d lost", withheld, lost)
+		}
+		if p := track.Lookup(0, seq-100); p == nil {
+			t.Errorf("%d withheld: the keyframe is not kept for repair", withheld)
+		} else {
+			p.Release()
+		}
+	}
+}
