@@ -200,3 +200,69 @@ func TestEndedConnectionIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// A client that resumes more often than ICE may restart goes on all the same while its
+// media flows. If that fails in the end it is asked to resume, and then, as there is no
+// restart left, at once to join anew, which it can.
+func TestResumesBeyondTheBoundEndInAJoin(t *testing.T) {
+	bothForms(t, func(t *testing.T, single bool) {
+		c := Start(t, 44, 20*time.Millisecond, "paris")
+		defer c.Close()
+		c.Single = single
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris", "standup", "ann", "")
+		defer ann.Close()
+		sound, err := ann.PublishAudio(ctx, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := make(chan *livekit.LeaveRequest, 16)
+		bob := c.JoinWith(ctx, "paris", "standup", "bob", client.Options{OnSignal: func(m *livekit.SignalResponse) {
+			if l := m.GetLeave(); l != nil {
+				asked <- l
+			}
+		}})
+		defer bob.Close()
+		if err := bob.WaitPackets(ctx, sound.Info.Sid, 10); err != nil {
+			t.Fatal(err)
+		}
+		told := func(within time.Duration) *livekit.LeaveRequest {
+			select {
+			case l := <-asked:
+				return l
+			case <-time.After(within):
+				return nil
+			}
+		}
+		const most = 8 // rtc.maxRestarts
+		for range most {
+			if err := bob.Resume(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if l := told(2 * time.Second); l != nil {
+				t.Fatalf("bob was told %v", l)
+			}
+		}
+		node := c.Nodes["paris"].Host.IP().String()
+		const bobs = "10.1.0.3" // the second client's
+		c.Net.Drop(func(a, b netip.AddrPort, _ []byte) bool {
+			return b.String() == node+":7882" && a.Addr().String() == bobs
+		})
+		if l := told(40 * time.Second); l.GetAction() != livekit.LeaveRequest_RESUME {
+			t.Fatalf("bob was told %v", l)
+		}
+		c.Net.Drop(nil)
+		if err := bob.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if l := told(2 * time.Second); l.GetAction() != livekit.LeaveRequest_RECONNECT || l.GetReason() != livekit.DisconnectReason_STATE_MISMATCH {
+			t.Fatalf("bob was told %v", l)
+		}
+		again := c.Join(ctx, "paris", "standup", "bob", "")
+		defer again.Close()
+		if err := again.WaitPackets(ctx, sound.Info.Sid, 10); err != nil {
+			t.Error(err)
+		}
+	})
+}

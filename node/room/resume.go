@@ -53,7 +53,8 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 }
 
 // restart offers new transport addresses. On a single connection that is the client's
-// part, and may have come with its join.
+// part, and may have come with its join. A client that has had too many and receives
+// nothing is told to join anew, as it would wait for nothing.
 func (r *Room) restart(p *Participant) {
 	offer := p.join.Offer
 	p.work.do(func() {
@@ -61,6 +62,11 @@ func (r *Room) restart(p *Participant) {
 		case !p.single():
 			if err := p.sub.Restart(); err != nil {
 				r.log.Debug("restart offer", "identity", p.identity, "err", err)
+				r.post(func() {
+					if !p.gone && !p.connected {
+						r.remove(p, livekit.DisconnectReason_STATE_MISMATCH, livekit.LeaveRequest_RECONNECT)
+					}
+				})
 			}
 		case offer != nil:
 			p.offered(offer)
