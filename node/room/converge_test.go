@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -236,20 +237,24 @@ func describe(r *roster.Roster) (out string) {
 func (l *land) check() {
 	at := make(map[string]string)
 	rosters := make(map[string]string)
+	var wrong []string // a room's loop cannot end the test
 	for _, name := range farNodes {
 		r := l.rooms[name]
 		_ = r.call(func() {
 			for id, p := range r.local {
 				if other := at[id]; other != "" {
-					l.t.Fatalf("%s lives on %s and on %s", id, other, name)
+					wrong = append(wrong, fmt.Sprintf("%s lives on %s and on %s", id, other, name))
 				}
 				at[id] = name
 				if m := r.roster.Get(id); m == nil || m.Node != name || m.Info.Sid != p.info.Sid {
-					l.t.Fatalf("%s is on %s, whose roster has %v", id, name, m)
+					wrong = append(wrong, fmt.Sprintf("%s is on %s, whose roster has %v", id, name, m))
 				}
 			}
 			rosters[name] = describe(r.roster)
 		})
+	}
+	if wrong != nil {
+		l.t.Fatalf("%s", strings.Join(wrong, "\n"))
 	}
 	for _, name := range farNodes[1:] {
 		if rosters[name] != rosters[farNodes[0]] {
@@ -316,6 +321,40 @@ func (l *land) resume(node, who string) {
 	})
 }
 
+// resumeSaying enters with the session that the identity's token tells of, for nodes that
+// know of none, and with or without a word of what it had.
+func (l *land) resumeSaying(node, who string, told bool) {
+	if l.sids[who] == "" {
+		return // no token tells of nothing
+	}
+	l.enter(node, who, func(j *signal.Join) {
+		j.Reconnect, j.ParticipantSid = true, l.sids[who]
+		j.Claims.Session = &auth.Session{Room: "RM_1", Sid: l.sids[who], Version: l.heard(who)}
+		if told {
+			j.SyncState = new(livekit.SyncState)
+		}
+	})
+}
+
+// heard is the newest version that a client was told of itself.
+func (l *land) heard(who string) (version uint32) {
+	d := l.desks[who]
+	if d == nil {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.said {
+		version = max(version, m.GetJoin().GetParticipant().GetVersion())
+		for _, p := range m.GetUpdate().GetParticipants() {
+			if p.Identity == who {
+				version = max(version, p.Version)
+			}
+		}
+	}
+	return version
+}
+
 // change has a node tell of its participant anew.
 func (l *land) change(node, who string) {
 	r := l.rooms[node]
@@ -373,15 +412,19 @@ func TestSessionsConverge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLand(t, engine)
 		defer l.close()
-		left := answerWithin - time.Second
+		left := answerWithin - arriveWithin - time.Second
 		for i := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			node := rapid.SampledFrom(farNodes).Draw(t, "node")
 			who := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "who")
-			switch rapid.SampledFrom([]string{"join", "resume", "leave", "drop", "change", "deliver", "deliver", "rest", "pass", "cut", "mend", "gone"}).Draw(t, fmt.Sprint("step", i)) {
+			switch rapid.SampledFrom([]string{"join", "resume", "token", "mute", "leave", "drop", "change", "deliver", "deliver", "rest", "pass", "cut", "mend", "gone"}).Draw(t, fmt.Sprint("step", i)) {
 			case "join":
 				l.enter(node, who, nil)
 			case "resume":
 				l.resume(node, who)
+			case "token":
+				l.resumeSaying(node, who, true)
+			case "mute": // says nothing of what it had, and is let go in time
+				l.resumeSaying(node, who, false)
 			case "leave":
 				if d := l.desks[who]; d != nil {
 					d.leave()
@@ -424,6 +467,8 @@ func TestSessionsConverge(t *testing.T) {
 				l.mend(a, b)
 			}
 		}
+		l.settle()
+		l.post.pass(arriveWithin)
 		l.settle()
 		l.check()
 	})

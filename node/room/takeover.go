@@ -60,7 +60,7 @@ type past struct {
 func (r *Room) past(j *signal.Join) *past {
 	out := &past{tracks: make(map[string]bool), known: make(map[string]*livekit.TrackInfo)}
 	s := j.Claims.Session
-	if s != nil && (s.Room != r.sid || j.ParticipantSid != "" && s.Sid != j.ParticipantSid) {
+	if s != nil && (s.Room != r.sid || s.Sid == "" || j.ParticipantSid != "" && s.Sid != j.ParticipantSid) {
 		s = nil
 	}
 	m := r.roster.Get(j.Identity)
