@@ -171,6 +171,10 @@ type Down struct {
 	Class allocate.Class
 	// Keep forbids to hold the video back for lack of bandwidth.
 	Keep bool
+	// Declared is what the publisher says that pictures take up to each spatial layer, in
+	// bytes per second, 0 for those that it says nothing of; empty if it does not say which
+	// layers there are.
+	Declared []float64
 }
 
 // Errors that callers tell apart; others carry their context in their text.

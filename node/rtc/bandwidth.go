@@ -18,11 +18,17 @@ const (
 	packetOverhead = 66
 	// divideEvery is how often bandwidth is divided anew while there is enough.
 	divideEvery = 1e9 // nanoseconds
-	// urgentQueue on the path ends layers that are too much at once.
+	// urgentQueue on the path ends layers that are too much at once, and so does a path that
+	// carries no more than urgentShare of what it is given: pictures of such layers would
+	// come too late to be seen.
 	urgentQueue = 100e6 // nanoseconds
+	urgentShare = 0.5
 	// absentAfter is how long a layer is asked for in vain before it is believed that the
 	// publisher does not send it.
 	absentAfter = 3e9 // nanoseconds
+	// tryFor is how long a larger picture has to last: what is taken back before was tried
+	// in vain.
+	tryFor = 10e9 // nanoseconds
 )
 
 // pathToClient numbers all packets of a connection that carry a transport-wide number,
@@ -45,6 +51,7 @@ type pathToClient struct {
 	subs      []*Subscriber
 	tracks    []allocate.Track
 	out       []allocate.Choice
+	wide      bool    // never found too narrow
 	budget    float64 // divided last
 	spent     float64
 	missing   float64
@@ -93,11 +100,51 @@ func (c *pathToClient) joins(s *Subscriber) {
 // Subscriber.mu.
 type share struct {
 	class   allocate.Class
-	lowered int64 // when it last got less
-	since   int64 // when the present grant began
-	absent  [relay.MaxSpatial]bool
+	lowered int64                   // when it last got less
+	raised  int64                   // when it last got a larger picture
+	tries   int                     // how often that was soon taken back, in a row
+	asked   [relay.MaxSpatial]int64 // since when each spatial layer is asked for, 0 if it is not
+	absent  [relay.MaxSpatial]bool  // it is asked for in vain
 	held    bool // the handler was told so
 	telling bool
+}
+
+// look finds out which layers the publisher does not send: those that do not come while
+// they are asked for and others do.
+func (h *share) look(live, asked relay.LayerSet, now int64) {
+	for spatial := range h.absent {
+		n := uint8(spatial)
+		switch {
+		case !asked.HasSpatial(n):
+			h.asked[spatial] = 0
+		case h.asked[spatial] == 0:
+			h.asked[spatial] = now
+		}
+		switch {
+		case live.HasSpatial(n):
+			h.absent[spatial] = false
+		case live != relay.NoLayers && h.asked[spatial] != 0 && now-h.asked[spatial] > absentAfter:
+			h.absent[spatial] = true
+		}
+	}
+}
+
+// changed notes a grant that is another than before.
+func (h *share) changed(before, after allocate.Choice, less bool, now int64) {
+	switch {
+	case less:
+		h.lowered = now
+		switch {
+		case h.raised == 0:
+		case now-h.raised > tryFor:
+			h.tries = 0
+		default:
+			h.tries++
+		}
+		h.raised = 0
+	case after.On && after.Spatial > before.Spatial:
+		h.raised = now
+	}
 }
 
 // note remembers a packet that is about to leave, with the number that head gave it;
@@ -181,8 +228,8 @@ func (p *Peer) allocate(now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gather(p)
-	c.budget, c.at = c.allowed(sender, now), now
-	abrupt := sender.Queue() > urgentQueue
+	c.budget, c.at, c.wide = c.allowed(sender, now), now, !sender.Narrow()
+	abrupt := sender.Queue() > urgentQueue || c.budget < c.spent*urgentShare
 	c.tracks, c.out = c.tracks[:0], c.out[:0]
 	wanting := c.subs[:0]
 	for _, s := range c.subs {
@@ -221,7 +268,7 @@ func (c *pathToClient) gather(p *Peer) {
 func (s *Subscriber) wanted(now int64) (allocate.Track, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rates, open := s.track.Rates()
+	rates, known := s.track.Rates()
 	live := s.track.Live()
 	if s.ended {
 		return allocate.Track{}, false
@@ -234,21 +281,15 @@ func (s *Subscriber) wanted(now int64) (allocate.Track, bool) {
 		}
 		return allocate.Track{}, false
 	}
-	for spatial := range h.absent {
-		switch {
-		case live.HasSpatial(uint8(spatial)):
-			h.absent[spatial] = false
-		case live != relay.NoLayers && f.granted.On && int(f.want.Spatial) >= spatial && h.since != 0 && now-h.since > absentAfter:
-			h.absent[spatial] = true
-		}
-	}
-	if h.since == 0 {
-		h.since = now
+	h.look(live, s.asked, now)
+	o := offer{
+		rates: rates, known: known, declared: s.down.Declared, absent: h.absent, svc: f.svc,
+		wide: s.peer.path.wide,
 	}
 	want := allocate.Choice{On: true, Spatial: f.wish.Spatial, Temporal: f.wish.Temporal}
 	return allocate.Track{
-		Class: h.class, Want: want, Has: f.granted, Lowered: h.lowered, Keep: s.down.Keep,
-		Rates: costs(rates, open, f.svc, h.absent),
+		Class: h.class, Want: want, Has: f.granted, Lowered: h.lowered, Tries: h.tries, Keep: s.down.Keep,
+		Rates: o.costs(),
 	}, true
 }
 
@@ -260,12 +301,13 @@ func (s *Subscriber) grant(choice allocate.Choice, abrupt bool, now int64) {
 		s.mu.Unlock()
 		return
 	}
-	s.share.since = now
 	before := s.out.want
 	s.out.grant(choice, abrupt, now)
-	if w := s.out.want; w.Paused || w.Spatial < before.Spatial || w.Temporal < before.Temporal {
-		s.share.lowered = now
+	w := s.out.want
+	if abrupt && s.out.spatial() < 0 {
+		s.peer.path.pacer.forget(s) // it would come too late, and before what follows
 	}
+	s.share.changed(old, choice, w.Paused || w.Spatial < before.Spatial || w.Temporal < before.Temporal, now)
 	s.out.live(s.track.Live(), now)
 	s.tell()
 	tap := s.tap

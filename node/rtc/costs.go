@@ -13,62 +13,112 @@ var usualCost = [relay.MaxSpatial]float64{20_000, 65_000, 220_000}
 const (
 	// layerStep is what a picture of twice the size costs, roughly.
 	layerStep = 3
+	// declaredMost is the most that a publisher's word counts, in usual costs: viewers'
+	// paths are probed for it.
+	declaredMost = 4
+	// declaredOverhead is what packets take beyond the payload, that publishers do not
+	// count.
+	declaredOverhead = 1.1
+	// calmest is how far a publisher whose lower layers take less than it said is trusted to
+	// stay below that in upper ones.
+	calmest = 0.5
 )
 
 // partly is what a picture is guessed to cost with some of its frames, of what it costs with
 // all.
 var partly = [relay.MaxTemporal]float64{0.5, 0.75, 1, 1}
 
-// costs tells what sending a track takes, layer by layer, from what its layers were
-// seen to take. A layer that the publisher does not send costs nothing more than the
-// one below it; open are those that may be there and are left out on the way.
-func costs(seen track.Rates, open relay.LayerSet, svc bool, absent [relay.MaxSpatial]bool) (out allocate.Rates) {
-	var whole [relay.MaxSpatial]float64
-	for s := range seen {
-		for t := range seen[s] {
-			whole[s] += seen[s][t]
-		}
-	}
-	for s := range whole {
+// offer is what is known of a track's layers.
+type offer struct {
+	rates track.Rates
+	known relay.LayerSet // that rates tell of
+	// declared is what the publisher says that pictures take up to a spatial layer, in bytes
+	// per second of payload, 0 where it says nothing; empty if it says not even how many
+	// layers there are.
+	declared []float64
+	absent   [relay.MaxSpatial]bool // asked for, and not sent
+	svc      bool
+	// wide: the path was never found too narrow. A guess that is too low is soon corrected.
+	wide bool
+}
+
+// costs tells what sending a track takes, layer by layer: from what its layers were seen to
+// take in full, else from what the publisher says of them, else from what is usual. A layer
+// that the publisher does not send costs nothing more than the one below it.
+func (o *offer) costs() (out allocate.Rates) {
+	for s := range out {
 		var below [relay.MaxTemporal]float64
 		if s > 0 {
 			below = out[s-1]
 		}
 		switch {
-		case absent[s] && s > 0:
+		case s > 0 && o.missing(s):
 			out[s] = below
 			continue
-		case whole[s] == 0:
-			out[s] = guess(whole, s, below[relay.MaxTemporal-1])
+		case !o.known.Has(uint8(s), 0):
+			full := max(o.guess(s, below[relay.MaxTemporal-1]), below[relay.MaxTemporal-1])
+			for t := range out[s] {
+				out[s][t] = full * partly[t]
+			}
 			continue
 		}
 		sum := 0.0
-		for t := range seen[s] {
-			sum += seen[s][t]
-			if t > 0 && seen[s][t] == 0 && open.Has(uint8(s), uint8(t)) {
-				sum *= partly[t] / partly[t-1]
+		for t, rate := range o.rates[s] {
+			sum += rate
+			if t > 0 && !o.known.Has(uint8(s), uint8(t)) {
+				sum = max(sum*partly[t]/partly[t-1], o.expected(s)*partly[t])
 			}
 			out[s][t] = sum
-			if svc {
+			if o.svc {
 				out[s][t] += below[t]
 			}
-			out[s][t] = max(out[s][t], below[t]) // or it was seen for too short
+			out[s][t] = max(out[s][t], below[t])
 		}
 	}
 	return out
 }
 
-// guess is for a layer that never came: from its neighbours, or what is usual.
-func guess(whole [relay.MaxSpatial]float64, s int, below float64) (out [relay.MaxTemporal]float64) {
+// missing tells that the publisher does not send a layer.
+func (o *offer) missing(s int) bool {
+	return o.absent[s] || len(o.declared) > 0 && s >= len(o.declared) && o.known&relay.Spatial(uint8(s)) == 0
+}
+
+// guess is for a layer that never came: what is expected, else from its neighbours, or
+// what is usual.
+func (o *offer) guess(s int, below float64) float64 {
+	if rate := o.expected(s); rate > 0 {
+		if o.wide {
+			rate = min(rate, usualCost[s])
+		}
+		return rate
+	}
 	rate := usualCost[s]
 	switch {
-	case s > 0 && whole[s-1] > 0:
+	case s > 0 && o.known.Has(uint8(s-1), 0):
 		rate = layerStep * below
-	case s+1 < len(whole) && whole[s+1] > 0:
-		rate = min(rate, whole[s+1]/layerStep)
+	case s+1 < relay.MaxSpatial && o.known.Has(uint8(s+1), 0):
+		rate = min(rate, o.whole(s+1)/layerStep)
 	}
-	for t := range out {
-		out[t] = rate * partly[t]
+	return rate
+}
+
+// whole is what all frames of a layer took.
+func (o *offer) whole(s int) (rate float64) {
+	for _, r := range o.rates[s] {
+		rate += r
 	}
-	return out
+	return rate
+}
+
+// expected is what the publisher says of a layer, less if the one below it takes less than
+// it said; 0 if it said nothing.
+func (o *offer) expected(s int) float64 {
+	if s >= len(o.declared) || o.declared[s] <= 0 {
+		return 0
+	}
+	rate := o.declared[s] * declaredOverhead
+	if s > 0 && !o.svc && o.known&relay.Spatial(uint8(s-1)) == relay.Spatial(uint8(s-1)) && o.declared[s-1] > 0 {
+		rate *= min(max(o.whole(s-1)/(o.declared[s-1]*declaredOverhead), calmest), 1)
+	}
+	return min(rate, declaredMost*usualCost[s])
 }

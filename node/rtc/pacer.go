@@ -76,8 +76,7 @@ func (q *pacer) hold(w *paced) bool {
 		}
 	}
 	if w.key {
-		q.bytes -= q.repair.forget(w.s) + q.video.forget(w.s)
-		q.least = 0
+		q.drop(w.s)
 	}
 	if q.repair.n+q.video.n >= paceMost {
 		w.s.drops.Add(relay.DropShed)
@@ -98,6 +97,19 @@ func (q *pacer) hold(w *paced) bool {
 		}
 	}
 	return true
+}
+
+// forget drops what waits of a subscription.
+func (q *pacer) forget(s *Subscriber) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(s)
+}
+
+// drop is forget; the caller holds mu.
+func (q *pacer) drop(s *Subscriber) {
+	q.bytes -= q.repair.forget(s) + q.video.forget(s)
+	q.least = float64(q.bytes) / paceWithin.Seconds()
 }
 
 // next takes out a packet whose time has come, false if there is none.

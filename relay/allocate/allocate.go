@@ -41,6 +41,9 @@ type Track struct {
 	Has Choice
 	// Lowered is when the track was last given less, 0 for never.
 	Lowered int64
+	// Tries is how often in a row more was soon taken back: then it stays as it is for
+	// longer.
+	Tries int
 	// Keep forbids to pause it: then it gets at least its lowest layer, whatever the
 	// budget.
 	Keep  bool
@@ -57,6 +60,9 @@ const (
 	// paused.
 	raiseAfter  = int64(2 * time.Second)
 	returnAfter = int64(500 * time.Millisecond)
+	// mostTries that are counted: each doubles raiseAfter. A path that is free again is to be
+	// found within some fifteen seconds.
+	mostTries = 2
 )
 
 // steps of a track, from nothing: its lowest layer at the lowest frame rate, at the full
@@ -165,7 +171,7 @@ func (a *Allocator) raise(now int64, budget float64, tracks []Track, i, step int
 	cost := t.cost(step)
 	more := max(cost-t.cost(step-1), 0)
 	fresh := cost > t.costHas() || !t.Has.On
-	margin, wait := keepMargin, raiseAfter
+	margin, wait := keepMargin, raiseAfter<<min(t.Tries, mostTries)
 	if fresh {
 		margin = 1 / raiseMargin
 	}

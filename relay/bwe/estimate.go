@@ -49,6 +49,7 @@ type Estimator struct {
 	// limited: the cap is from Limit, and no queue was seen since.
 	limited bool
 	silence silence
+	train   train
 	proof   proof
 }
 
@@ -163,11 +164,14 @@ func (e *Estimator) take(now int64, samples []Sample) (least, newest int64, ok b
 	const none = 1<<63 - 1
 	least, newest = none, -none
 	oldest := int64(none)
+	e.train = train{}
 	for _, s := range samples {
 		e.rate.add(s.Arrived, s.Size)
 		e.pace.add(s.Sent, s.Size)
 		if !s.Held {
-			e.silence.came(s.Arrived, float64(s.Arrived-s.Sent-e.base.least()), s.Size)
+			delay := s.Arrived - s.Sent
+			e.silence.came(s.Arrived, float64(delay-e.base.least()), s.Size)
+			e.train.came(s.Arrived, delay, s.Size)
 			least = min(least, s.Arrived-s.Sent)
 			newest, oldest = max(newest, s.Sent), min(oldest, s.Sent)
 		}
@@ -256,6 +260,9 @@ func (e *Estimator) settle() {
 	if e.proof.start > 0 && carried < idleShare*e.settled && sent < idleShare*e.settled && carried > 0.95*sent {
 		carried = idleShare * e.settled
 	}
+	if e.proof.start > 0 && e.train.narrow(e.usual) {
+		carried = min(carried, e.train.rate()) // what came before is of a path that is no more
+	}
 	if e.proof.start > 0 {
 		// Arrivals can be told closer together than they were; what left cannot.
 		carried = min(carried, max(e.cap, stretch*e.usual, stretch*e.pace.mean()))
@@ -282,7 +289,8 @@ func (e *Estimator) decide(now int64, dt float64) {
 	switch {
 	case e.queue <= limit:
 		e.over = 0
-	case e.queue > aFlood && e.proof.late >= floodSamples:
+	case e.queue > aFlood && e.proof.late >= floodSamples,
+		e.proof.start > 0 && e.train.narrow(e.usual):
 		e.over += overReports
 	default:
 		e.over++

@@ -65,7 +65,9 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 	for r.Next() {
 		if !r.Received {
 			if p, ok := s.History.Missing(r.Seq, now); ok {
-				s.loss.lost++
+				if s.tells(p) {
+					s.loss.lost++
+				}
 				s.probe.missing(p)
 			}
 			continue
@@ -74,7 +76,9 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 		if !ok {
 			continue
 		}
-		s.loss.came(p.Lost)
+		if s.tells(p) {
+			s.loss.came(p.Lost)
+		}
 		s.probe.came(p, r.At)
 		s.samples = append(s.samples, Sample{Sent: p.Sent, Arrived: r.At, Size: p.Size})
 	}
@@ -89,6 +93,10 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 	s.judge(now)
 	return nil
 }
+
+// tells whether a packet's loss tells anything new: not if it left before a queue, which may
+// have overflowed, had time to drain after the last decrease.
+func (s *Sender) tells(p twcc.Packet) bool { return p.Sent >= s.estimate.held }
 
 // weigh gives way to loss that no queue explains.
 func (s *Sender) weigh(now int64) {
@@ -174,6 +182,9 @@ func (s *Sender) Lost(now int64, expected, lost int, rate float64) {
 
 // Reports tells whether the client reports at all.
 func (s *Sender) Reports() bool { return s.estimate.ready }
+
+// Narrow tells that the path was found too narrow for what was sent, at some time.
+func (s *Sender) Narrow() bool { return s.estimate.proof.disappointed }
 
 // Queue is the delay of the queue that stands on the path.
 func (s *Sender) Queue() time.Duration { return s.estimate.Queue() }

@@ -36,6 +36,7 @@ func (t *Track) tell() {
 		}
 		source := t.source
 		t.told, t.fresh = next, false
+		t.meter.asked.set(next)
 		t.mu.Unlock()
 		source.Demand(next)
 		t.mu.Lock()

@@ -15,48 +15,64 @@ const (
 	// calm second are not taken for what the next will cost. Shares of the difference,
 	// every rateEvery.
 	rateUp, rateDown = 0.25, 0.15
-	// A layer that sent nothing for so long begins anew, with a keyframe, and no rate is
-	// told from that: it would be several times what follows.
+	// A layer that sent nothing for so long, or of which nobody wants anything any more when
+	// it stops, begins anew, with a keyframe, and no rate is told from that: it would be
+	// several times what follows.
 	rateSilent = 2e9 // nanoseconds
 	// Its rate is then told first from rateSettle, and rateWindows in which something came:
 	// one that was asked for by mistake ends before.
 	rateSettle  = 1e9 // nanoseconds
 	rateWindows = 3
-	// partFor is how long an encoding of which something was left out on its way is taken
-	// to have layers that were not seen.
-	partFor = 2e9 // nanoseconds
 	// packetOverhead is what a packet takes on a path beyond its payload: RTP and its
 	// extensions, encryption, UDP and IP.
 	packetOverhead = 66
 )
 
 // Rates are what each layer costs on a path by itself, in bytes per second with all
-// headers; by spatial and temporal layer. What is not sent now keeps its last rate, and
-// what never was is 0.
+// headers; by spatial and temporal layer. What is not sent now keeps its last rate.
 type Rates [relay.MaxSpatial][relay.MaxTemporal]float64
 
-// meter measures the rates of a track's layers.
+// meter measures the rates of a track's layers. A rate is told only from time in which the
+// layer came in full: not from what came as it was asked for or given up, and not from an
+// encoding of which it was left out on the way.
 type meter struct {
-	bytes [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
-	parts [relay.MaxSpatial]atomic.Uint64 // packets behind some that were left out, by encoding
-	known atomic.Pointer[Rates]
-	// open is the set of layers of encodings of which something is left out.
-	open atomic.Uint32
-	due  atomic.Int64 // next measurement
+	bytes   [relay.MaxSpatial * relay.MaxTemporal]atomic.Uint64
+	parts   [relay.MaxSpatial]atomic.Uint64 // packets behind some that were left out, by encoding
+	layered atomic.Bool                     // an encoding holds several spatial layers
+	asked   asked
+	known   atomic.Pointer[measured]
+	due     atomic.Int64 // next measurement
 
-	mu     sync.Mutex // guards all below
-	layers [relay.MaxSpatial * relay.MaxTemporal]layerMeter
-	left   [relay.MaxSpatial]uint64 // parts, by the last measurement
-	partAt [relay.MaxSpatial]int64  // the last one by which there were more, 0 none
+	mu      sync.Mutex                                   // guards all below
+	seen    [relay.MaxSpatial * relay.MaxTemporal]uint64 // bytes, by the last measurement
+	left    [relay.MaxSpatial]uint64                     // parts, likewise
+	wanted  relay.LayerSet                               // what was asked for all the time before it
+	spatial [relay.MaxSpatial]spatialMeter
 }
 
-// layerMeter is what is known of a layer between measurements.
-type layerMeter struct {
-	seen  uint64  // bytes, by the last measurement
-	at    int64   // the last one that saw some
-	since int64   // the one that its next rate counts from
-	bytes float64 // since then
-	n     int     // measurements that saw some, since then
+// measured is what was told of a track so far.
+type measured struct {
+	rates Rates
+	known relay.LayerSet
+}
+
+// asked is what the source was asked for, since the last measurement all the time and now.
+type asked struct{ always, now atomic.Uint32 }
+
+func (a *asked) set(want relay.LayerSet) {
+	a.now.Store(uint32(want))
+	a.always.And(uint32(want))
+}
+
+// take returns what was asked for all the time, and begins anew.
+func (a *asked) take() relay.LayerSet {
+	always := a.always.Load()
+	for {
+		now := a.now.Load()
+		if a.always.Store(now); a.now.Load() == now {
+			return relay.LayerSet(always)
+		}
+	}
 }
 
 func (m *meter) note(p *relay.Packet) {
@@ -64,75 +80,144 @@ func (m *meter) note(p *relay.Packet) {
 	if p.Omitted > 0 {
 		m.parts[p.Encoding].Add(1)
 	}
+	if p.Spatial != p.Encoding && !m.layered.Load() {
+		m.layered.Store(true)
+	}
 }
 
-// Rates returns what the layers cost lately, and the layers that may be left out on the way
-// here: a rate of 0 then says nothing.
-func (t *Track) Rates() (rates Rates, open relay.LayerSet) {
+// Rates returns what the layers cost when they last came in full, and the layers of which
+// that is known.
+func (t *Track) Rates() (rates Rates, known relay.LayerSet) {
 	now, m := t.now(), &t.meter
 	if now >= m.due.Load() && m.mu.TryLock() {
 		m.measure(now)
 		m.mu.Unlock()
 	}
 	if r := m.known.Load(); r != nil {
-		return *r, relay.LayerSet(m.open.Load())
+		return r.rates, r.known
 	}
 	return Rates{}, relay.NoLayers
 }
 
 // measure takes the window since the last one; the caller holds mu.
 func (m *meter) measure(now int64) {
-	var r Rates
+	var r measured
 	if old := m.known.Load(); old != nil {
 		r = *old
 	}
-	for i := range m.layers {
-		l, n := &m.layers[i], m.bytes[i].Load()
-		got := float64(n - l.seen)
-		l.seen = n
-		switch {
-		case got == 0:
-			continue
-		case l.at == 0 || now-l.at > rateSilent:
-			*l = layerMeter{seen: n, at: now, since: now}
-			continue
+	wanted, clean, before := m.asked.take(), m.untouched(), m.wanted
+	m.wanted = wanted
+	for s := range m.spatial {
+		w := window{
+			asked: wanted.HasSpatial(uint8(s)), clean: clean.HasSpatial(uint8(s)),
+			wanted: wanted & before, // what was asked for just now may still be on its way
 		}
-		l.at, l.bytes, l.n = now, l.bytes+got, l.n+1
-		l.settle(now, &r[i/relay.MaxTemporal][i%relay.MaxTemporal])
+		for t := range w.bytes {
+			i := s*relay.MaxTemporal + t
+			n := m.bytes[i].Load()
+			w.bytes[t] = float64(n - m.seen[i])
+			m.seen[i] = n
+		}
+		m.spatial[s].take(now, w, uint8(s), &r)
 	}
-	m.open.Store(uint32(m.leftOut(now)))
 	m.due.Store(now + rateEvery)
 	m.known.Store(&r)
 }
 
-// leftOut returns the layers of encodings of which something was left out lately.
-func (m *meter) leftOut(now int64) (set relay.LayerSet) {
+// untouched returns the layers of encodings of which nothing was left out since the last
+// measurement.
+func (m *meter) untouched() relay.LayerSet {
+	set := relay.AllLayers
 	for enc := range m.parts {
-		if n := m.parts[enc].Load(); n != m.left[enc] {
-			m.left[enc], m.partAt[enc] = n, now
+		n := m.parts[enc].Load()
+		if n == m.left[enc] {
+			continue
 		}
-		if m.partAt[enc] != 0 && now-m.partAt[enc] < partFor {
-			set |= relay.Spatial(uint8(enc))
+		if m.left[enc] = n; m.layered.Load() {
+			return relay.NoLayers
 		}
+		set &^= relay.Spatial(uint8(enc))
 	}
 	return set
 }
 
-// settle brings a rate up to date if it can be told already.
-func (l *layerMeter) settle(now int64, rate *float64) {
-	passed := float64(now - l.since)
-	if passed < rateEvery || *rate == 0 && (passed < rateSettle || l.n < rateWindows) {
+// window is what came of a spatial layer between two measurements.
+type window struct {
+	asked  bool           // some of it was, all the time
+	wanted relay.LayerSet // what was asked for, before it too
+	clean  bool           // nothing of its encoding was left out
+	bytes  [relay.MaxTemporal]float64
+}
+
+// spatialMeter is what is known of a spatial layer between measurements. The zero value is
+// of one that does not come.
+type spatialMeter struct {
+	at    int64 // the last one that saw some
+	asked bool  // it was at some time since it came
+	// The newest window may be the one that it ended in, so it waits here.
+	held window
+	// What the next rate is told from.
+	since int64
+	n     int // windows
+	bytes [relay.MaxTemporal]float64
+	whole relay.LayerSet // what came in full all the time, if at all
+}
+
+func (l *spatialMeter) take(now int64, w window, s uint8, r *measured) {
+	came := 0.0
+	for _, n := range w.bytes {
+		came += n
+	}
+	switch {
+	case came == 0 && l.asked && !w.asked: // given up
+		*l = spatialMeter{}
+	case came == 0: // pictures may be rare
+	case l.at == 0 || now-l.at > rateSilent:
+		*l = spatialMeter{at: now, asked: w.asked, since: now, whole: relay.AllLayers}
+	default:
+		l.count(s, w.clean, r)
+		l.held, l.at, l.asked = w, now, l.asked || w.asked
+	}
+}
+
+// count takes the window that was held: the layer went on after it. What was left out of
+// its end, the next one tells.
+func (l *spatialMeter) count(s uint8, clean bool, r *measured) {
+	if l.at == l.since {
+		return // none is
+	}
+	clean = clean && l.held.clean
+	for t, n := range l.held.bytes {
+		l.bytes[t] += n
+		if !clean && (n == 0 || !l.held.wanted.Has(s, uint8(t))) {
+			l.whole &^= relay.Layer(s, uint8(t))
+		}
+	}
+	l.n++
+	passed, first := float64(l.at-l.since), r.known&relay.Spatial(s) == 0
+	if passed < rateEvery || first && (passed < rateSettle || l.n < rateWindows) {
 		return
 	}
-	got := l.bytes / passed * 1e9
-	l.since, l.bytes, l.n = now, 0, 0
-	follow := rateDown
+	for t := range l.bytes {
+		layer := relay.Layer(s, uint8(t))
+		if l.whole&layer == 0 {
+			continue
+		}
+		follow(&r.rates[s][t], l.bytes[t]/passed*1e9, passed, r.known&layer != 0)
+		r.known |= layer
+	}
+	*l = spatialMeter{at: l.at, asked: l.asked, since: l.at, whole: relay.AllLayers}
+}
+
+// follow brings a rate up to date with what was measured for some time.
+func follow(rate *float64, got, passed float64, known bool) {
+	share := rateDown
 	switch {
-	case *rate == 0:
+	case !known:
 		*rate = got
 		return
 	case got > *rate:
-		follow = rateUp
+		share = rateUp
 	}
-	*rate += (got - *rate) * (1 - math.Pow(1-follow, passed/rateEvery))
+	*rate += (got - *rate) * (1 - math.Pow(1-share, passed/rateEvery))
 }

@@ -88,25 +88,113 @@ func TestRareFrames(t *testing.T) {
 	m.check(t, "slides", 10, .1)
 }
 
-// While something is left out on the way, a layer that does not come may cost anything.
-func TestLayersLeftOutAreOpen(t *testing.T) {
+// hop is a track that another node sends what is asked for: each picture a packet of
+// 1,000 bytes, in an encoding whose every fourth is of the lowest temporal layer and every
+// other of the two lowest.
+type hop struct {
+	*metered
+	left   uint16
+	n      int
+	demand relay.LayerSet
+}
+
+func newHop(t *testing.T) *hop {
+	h := &hop{metered: newMetered(t)}
+	h.SetSource(h)
+	return h
+}
+
+func (h *hop) Demand(want relay.LayerSet) { h.demand = want }
+func (h *hop) Keyframe(uint8)             {}
+func (h *hop) Resend(uint8, []uint16)     {}
+
+// pictures sends so many, twenty a second.
+func (h *hop) pictures(n int) {
+	for range n {
+		temporal := [4]uint8{0, 2, 1, 2}[h.n%4]
+		if h.n++; h.demand.Has(1, temporal) {
+			p := relay.NewPacket()
+			p.Seq, p.Encoding, p.Spatial, p.Temporal, p.Arrived, p.Omitted = h.seq, 1, 1, temporal, h.now, h.left
+			p.Payload = p.Buffer()[:1000]
+			h.Push(p)
+			h.left = 0
+		} else {
+			h.left++
+		}
+		h.seq++
+		h.wait(50 * time.Millisecond)
+	}
+}
+
+type ignore struct{}
+
+func (ignore) Push(*relay.Packet) {}
+func (ignore) Clock(relay.Clock)  {}
+func (ignore) Close()             {}
+
+func (h *hop) total() (rate float64, known relay.LayerSet) {
+	rates, known := h.Rates()
+	for _, r := range rates[1] {
+		rate += r
+	}
+	return rate / (1000 + packetOverhead), known & relay.Spatial(1)
+}
+
+// Of a layer that came only with some of its frames, the others are not known, and
+// not taken for none.
+func TestFramesNotAskedForAreNotKnown(t *testing.T) {
+	h := newHop(t)
+	tap := h.Attach(ignore{}, relay.UpTo(1, 0))
+	h.pictures(100)
+	if rate, known := h.total(); math.Abs(rate-5) > .3 || known != relay.UpTo(1, 0) {
+		t.Errorf("a quarter of the frames: %.1f pictures a second, known %b", rate, known)
+	}
+	tap.Want(relay.Spatial(1))
+	h.pictures(100)
+	if rate, known := h.total(); math.Abs(rate-20) > 1 || known != relay.Spatial(1) {
+		t.Errorf("all frames: %.1f pictures a second, known %b", rate, known)
+	}
+	tap.Want(relay.UpTo(1, 1))
+	h.pictures(200)
+	if rate, _ := h.total(); math.Abs(rate-20) > 1 {
+		t.Errorf("half the frames, after all: %.1f pictures a second", rate)
+	}
+}
+
+// A layer that is asked for and given up, over and over, keeps the rate that it had while it
+// was carried on end: the moments in which it begins and ends tell nothing.
+func TestLayerThatComesAndGoesKeepsItsRate(t *testing.T) {
+	h := newHop(t)
+	tap := h.Attach(ignore{}, relay.Spatial(1))
+	h.pictures(100)
+	for i := range 100 {
+		tap.Want(relay.UpTo(1, uint8(i%3)))
+		h.pictures(7)
+		tap.Want(relay.NoLayers)
+		h.pictures(i % 50)
+		if rate, _ := h.total(); math.Abs(rate-20) > 2 {
+			t.Fatalf("%.1f pictures a second after %d times", rate, i+1)
+		}
+	}
+}
+
+// Where nothing is left out, what does not come is none, also of what came before.
+func TestLayersThatEndedCostNothing(t *testing.T) {
 	m := newMetered(t)
-	for i := range 60 {
-		p := relay.NewPacket()
-		p.Seq, p.Encoding, p.Spatial, p.Arrived = m.seq, 1, 1, m.now
-		if i < 30 {
-			p.Omitted = 1
+	send := func(n int, temporal func(i int) uint8) {
+		for i := range n {
+			p := relay.NewPacket()
+			p.Seq, p.Encoding, p.Spatial, p.Temporal, p.Arrived = m.seq, 1, 1, temporal(i), m.now
+			p.Payload = p.Buffer()[:1000]
+			m.Push(p)
+			m.seq++
+			m.wait(50 * time.Millisecond)
 		}
-		p.Payload = p.Buffer()[:1000]
-		m.Push(p)
-		m.seq += 1 + p.Omitted
-		m.wait(100 * time.Millisecond)
-		_, open := m.Rates()
-		if left := i < 30; open.Has(1, 2) != left && i > 5 && (left || i > 55) {
-			t.Fatalf("after %d pictures: what is left out is open: %v", i, !left)
-		}
-		if open.HasSpatial(0) {
-			t.Fatalf("open after %d pictures: %b", i, open)
-		}
+	}
+	send(100, func(i int) uint8 { return uint8(i % 2) })
+	send(400, func(int) uint8 { return 0 })
+	rates, known := m.Rates()
+	if known != relay.Spatial(1) || rates[1][1] > 100 || rates[1][0] < 19*(1000+packetOverhead) {
+		t.Errorf("%v, known %b", rates, known)
 	}
 }

@@ -33,6 +33,20 @@ func SortedLayers(kind livekit.TrackType, layers []*livekit.VideoLayer) []*livek
 	return out
 }
 
+// Declared is what a publisher says that a codec's layers take, in bytes per second from
+// the smallest, 0 for those that it says nothing of; nil if it does not say which layers there
+// are.
+func Declared(info *livekit.TrackInfo, codec *livekit.SimulcastCodecInfo) (rates []float64) {
+	layers := codec.GetLayers()
+	if len(layers) == 0 {
+		layers = info.GetLayers()
+	}
+	for _, l := range layers[:min(len(layers), relay.MaxSpatial)] {
+		rates = append(rates, float64(l.GetBitrate())/8)
+	}
+	return rates
+}
+
 // Spatial turns what a subscriber asks of a video track into the highest spatial
 // layer to send: by rendered width when given, the smallest that is as wide, else by
 // named quality. Codecs whose layers are of no known size (a backup's) are taken to halve
