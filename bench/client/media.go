@@ -35,6 +35,7 @@ type Published struct {
 	want    [3]atomic.Bool // a keyframe is due
 	level   atomic.Uint32  // of audio, -dBov
 	wrap    *redWrap       // nil for audio without redundancy
+	scale   int            // temporal layers of video
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
@@ -43,11 +44,24 @@ type Published struct {
 var rids = []string{"q", "h", "f"}
 
 // PublishVideo sends VP8 in up to three simulcast encodings at the frame rate, until
-// Stop. Each frame is one packet of the given payload size.
+// Stop. Each frame is one packet of the given payload size, every other of the upper
+// temporal layer.
 func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*Published, error) {
+	return c.PublishScaled(ctx, encodings, 2, fps, size, false)
+}
+
+// PublishScaled is PublishVideo with one to three temporal layers. With declared it says
+// what bitrates they have, as browsers do.
+func (c *Client) PublishScaled(ctx context.Context, encodings, temporals, fps, size int, declared bool) (*Published, error) {
 	p, layers, err := c.newVP8(encodings)
 	if err != nil {
 		return nil, err
+	}
+	p.scale = temporals
+	for i, l := range layers {
+		if declared {
+			l.Bitrate = uint32(8 * fps * (size >> (2 - i)))
+		}
 	}
 	cid := p.tracks[0].ID()
 	if err := p.add(ctx, &livekit.AddTrackRequest{
@@ -62,7 +76,7 @@ func (c *Client) PublishVideo(ctx context.Context, encodings, fps, size int) (*P
 
 // newVP8 makes the tracks and layers of a VP8 stream in several encodings.
 func (c *Client) newVP8(encodings int) (*Published, []*livekit.VideoLayer, error) {
-	p := &Published{c: c}
+	p := &Published{c: c, scale: 2}
 	cid := fmt.Sprintf("video-%p", p)
 	var layers []*livekit.VideoLayer
 	for i := range encodings {

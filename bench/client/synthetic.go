@@ -136,8 +136,10 @@ func parseFrame(b []byte) (picture int, key bool, body []byte) {
 	return picture, key, b[head:]
 }
 
-// video sends one encoding: encoding i is larger, and every other frame is in the
-// upper temporal layer.
+// temporals tells the temporal layer of a frame, of one, two or three in all.
+var temporals = [...][]uint8{{0}, {0, 1}, {0, 2, 1, 2}}
+
+// video sends one encoding: encoding i is larger.
 func (p *Published) video(i int, interval time.Duration, size int) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -152,16 +154,17 @@ func (p *Published) video(i int, interval time.Duration, size int) {
 	}
 	picture, tl0 := uint16(rand.UintN(1<<15)), uint8(0)
 	p.want[i].Store(true)
+	pattern := temporals[p.scale-1]
 	for n := 0; ; n++ {
 		select {
 		case <-p.ctx.Done():
 			return
 		case now := <-tick.C:
 			key := p.want[i].Swap(false)
-			temporal := uint8(n & 1)
 			if key {
-				temporal, n = 0, 0
+				n = 0
 			}
+			temporal := pattern[n%len(pattern)]
 			if temporal == 0 {
 				tl0++
 			}

@@ -134,6 +134,66 @@ func TestNarrowPathKeepsSound(t *testing.T) {
 	})
 }
 
+// Through half a megabit, layers that it does not carry are not even tried, whether or not
+// the viewer's node has seen what they take, or hears from their publisher, and with
+// however many temporal layers. Their publisher is far away: the viewer's node gets nothing that it
+// does not ask for.
+func TestNarrowPathTriesNoMore(t *testing.T) {
+	for _, temporals := range []int{1, 2, 3} {
+		for _, declared := range []bool{false, true} {
+			for _, seen := range []time.Duration{0, 8 * time.Second} {
+				t.Run(fmt.Sprintf("%d temporal layers, declared %t, seen for %v", temporals, declared, seen), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { narrowTries(t, temporals, declared, seen) })
+				})
+			}
+		}
+	}
+}
+
+func narrowTries(t *testing.T, temporals int, declared bool, seen time.Duration) {
+	c := Start(t, 32, 20*time.Millisecond, "paris", "lyon")
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	alice := c.Join(ctx, "lyon", "demo", "alice", "")
+	defer alice.Close()
+	camera, err := alice.PublishScaled(ctx, 3, temporals, cameraFPS, cameraSize, declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob := c.watch(ctx, "paris", "demo", "bob")
+	defer bob.Close()
+	if err := bob.WaitPackets(ctx, camera.Info.Sid, 20); err != nil {
+		t.Fatal(err)
+	}
+	pass(seen)
+	c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond, Rate: 500e3, Queue: 18750})
+	narrow := time.Now()
+	for bob.layer(camera.Info.Sid) != 0 {
+		if time.Since(narrow) > 3*time.Second {
+			t.Fatal("no lowest layer after three seconds")
+		}
+	}
+	tries, before := 0, true
+	for time.Since(narrow) < 40*time.Second {
+		pass(20 * time.Millisecond)
+		high := bob.Track(camera.Info.Sid).Size.Load() == cameraSize
+		if high && !before {
+			tries++
+		}
+		before = high
+	}
+	if tries > 0 {
+		t.Errorf("the highest layer was tried %d times", tries)
+	}
+	c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond})
+	for free := time.Now(); bob.layer(camera.Info.Sid) != 2; {
+		if time.Since(free) > 15*time.Second {
+			t.Fatal("no highest layer fifteen seconds after the path is wide again")
+		}
+	}
+}
+
 // Through a path that hardly carries sound, video is held back: the viewer is told, and
 // nothing of it crosses the link. It returns when the path is wide again.
 func TestHeldVideoCrossesNoLink(t *testing.T) {

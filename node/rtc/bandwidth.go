@@ -105,7 +105,7 @@ type share struct {
 	tries   int                     // how often that was soon taken back, in a row
 	asked   [relay.MaxSpatial]int64 // since when each spatial layer is asked for, 0 if it is not
 	absent  [relay.MaxSpatial]bool  // it is asked for in vain
-	held    bool // the handler was told so
+	held    bool                    // the handler was told so
 	telling bool
 }
 

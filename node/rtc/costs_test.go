@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"maille/relay"
+	"maille/relay/allocate"
 	"maille/relay/track"
 )
 
@@ -71,5 +72,27 @@ func TestAbsentIsWhatIsAskedForInVain(t *testing.T) {
 	h.look(relay.Spatial(2), relay.Spatial(2), 20e9)
 	if h.absent[2] {
 		t.Error("absent though it comes")
+	}
+}
+
+// A larger picture that is soon taken back was tried in vain; one that lasts ends the count.
+func TestTriesInVainAreCounted(t *testing.T) {
+	var h share
+	small, large := allocate.Choice{On: true}, allocate.Choice{On: true, Spatial: 1}
+	now := int64(1e9)
+	h.changed(everything, small, true, now)
+	for i := range 3 {
+		if h.tries != i {
+			t.Fatalf("%d tries after %d", h.tries, i)
+		}
+		h.changed(small, large, false, now)
+		now += tryFor / 2
+		h.changed(large, small, true, now)
+		h.changed(small, allocate.Choice{}, true, now) // less still is no other try
+	}
+	h.changed(small, large, false, now)
+	now += 2 * tryFor
+	if h.changed(large, small, true, now); h.tries != 0 || h.lowered != now {
+		t.Errorf("%d tries after one that lasted, lowered at %d", h.tries, h.lowered)
 	}
 }

@@ -238,3 +238,19 @@ func BenchmarkPacer(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/50, "ns/packet")
 }
+
+// What waits of a video that ends at once is let go, and makes nothing else hurry.
+func TestForgottenPicturesDoNotLeave(t *testing.T) {
+	c := newPacing(10_000)
+	for seq := range uint16(100) {
+		c.offer(seq, false)
+	}
+	first := len(c.left)
+	if c.least <= 10_000 {
+		t.Fatal("nothing hurries")
+	}
+	c.forget(c.s)
+	if c.run(); len(c.left) != first || c.bytes != 0 || c.least != 0 {
+		t.Errorf("%d packets left, %d bytes wait, at least at %v", len(c.left)-first, c.bytes, c.least)
+	}
+}

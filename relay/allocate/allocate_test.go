@@ -105,6 +105,22 @@ func TestLoweredTracksWait(t *testing.T) {
 	}
 }
 
+// Each try in vain doubles the wait for the next, within bounds.
+func TestTriesInVainTakeLonger(t *testing.T) {
+	var a Allocator
+	out := make([]Choice, 1)
+	for tries, wait := range map[int]int64{0: raiseAfter, 1: 2 * raiseAfter, 2: 4 * raiseAfter, 100: 4 * raiseAfter} {
+		tr := camera(Speaker, 2)
+		tr.Has, tr.Lowered, tr.Tries = Choice{On: true, Temporal: relay.MaxTemporal - 1}, 10e9, tries
+		if a.Divide(10e9+wait-1, 1e9, []Track{tr}, out); out[0].Spatial != 0 {
+			t.Errorf("after %d tries: raised too early", tries)
+		}
+		if a.Divide(10e9+wait, 1e9, []Track{tr}, out); out[0].Spatial != 2 {
+			t.Errorf("after %d tries: not raised in time", tries)
+		}
+	}
+}
+
 func TestMissingTellsTheNextRaise(t *testing.T) {
 	var a Allocator
 	out := make([]Choice, 1)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"maille/relay/twcc"
 )
 
 // bounds are what a stretch of a plan must keep to; rates in bit/s, queues in
@@ -118,6 +120,25 @@ func TestLossRaisesNothing(t *testing.T) {
 	c.s.estimate.Limit(c.now)
 	if got := c.s.estimate.cap; got > before {
 		t.Errorf("%.0f bytes per second, %.0f before", got, before)
+	}
+}
+
+// What a queue lost as it overflowed is no reason to lower again once it has drained.
+func TestOverflowIsNoLossOfThePath(t *testing.T) {
+	c := newClient(5 * mbit)
+	c.buffer = 15_000
+	c.run(10 * time.Second)
+	c.rate = .5 * mbit
+	for c.s.estimate.cuts == 0 {
+		c.run(10 * time.Millisecond)
+	}
+	held := c.s.estimate.held
+	c.run(5 * time.Second)
+	if c.s.tells(twcc.Packet{Sent: held - 1}) || !c.s.tells(twcc.Packet{Sent: c.now}) {
+		t.Error("losses from before a decrease count")
+	}
+	if c.s.Loss() > lossLimit {
+		t.Errorf("%.0f %% lost", 100*c.s.Loss())
 	}
 }
 
