@@ -99,8 +99,8 @@ func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackIn
 	down := rtc.Down{
 		Sid: sid, Stream: r.streamID(p, m, info), Kind: t.Kind(), Mime: t.Mime(),
 		Refused: func() { r.post(func() { r.refused(p, sid, s) }) },
-		Paused:  settings.GetDisabled(),
-		Class:   r.classOf(m.Info.Identity, info), Keep: !p.mayHold(), Declared: trackinfo.Declared(info, codec),
+		Paused:  settings.GetDisabled(), Stereo: info.Stereo,
+		Class: r.classOf(m.Info.Identity, info), Keep: !p.mayHold(), Declared: trackinfo.Declared(info, codec),
 	}
 	down.MaxSpatial, down.MaxTemporal = p.layersFor(info, codec, settings)
 	if down.Kind == relay.Audio {

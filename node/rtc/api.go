@@ -167,6 +167,9 @@ type Down struct {
 	// Refused is told once the client's description does not take Mime, from where the
 	// peer's Handler is called; nil for nobody. The section stays for Peer.Recode.
 	Refused func()
+	// Stereo sound is offered as such; on a single connection the client says by itself
+	// whether it takes two channels.
+	Stereo bool
 	// Class ranks video when there is not enough bandwidth for all, see Subscriber.Rank.
 	Class allocate.Class
 	// Keep forbids to hold the video back for lack of bandwidth.

@@ -321,7 +321,7 @@ func (p *Peer) offer() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down.offerID++
-	text = sdp.Extensions(text, p.down.extmaps)
+	text = p.stereoTerms(sdp.Extensions(text, p.down.extmaps))
 	p.down.waiting, p.down.last, p.down.offered = true, text, strings.Count(text, "\nm=")
 	id := p.down.offerID
 	p.post(func() { p.h.Offer(text, id) })

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -148,6 +149,57 @@ func TestOffersAreDebouncedAndReuseSections(t *testing.T) {
 			if id != uint32(i+1) {
 				t.Errorf("offer ids %v", ids)
 			}
+		}
+	})
+}
+
+// Only sections of music say that they have two channels, also once a client has
+// answered that it takes them, and when another track has the section.
+func TestStereoIsOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		d := w.downlink()
+		defer d.pc.GracefulClose()
+		d.onOffer = func(text string, id uint32) {
+			w.check(d.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: text}))
+			answer, err := d.pc.CreateAnswer(nil)
+			w.check(err)
+			w.check(d.pc.SetLocalDescription(answer))
+			w.check(d.peer.SetAnswer(strings.ReplaceAll(answer.SDP, ";sprop-stereo=1", ";stereo=1"), id))
+		}
+		subscribe := func(sid relay.TrackID, stereo bool) {
+			down := Down{Sid: sid, Stream: "PA_x|" + string(sid), Kind: relay.Audio, Mime: webrtc.MimeTypeOpus, Stereo: stereo}
+			_, err := d.peer.Subscribe(down, track.New(sid, down.Kind, down.Mime))
+			w.check(err)
+		}
+		// offered says of each audio section whose it is and what of opus.
+		offered := func() (out []string) {
+			for _, m := range strings.Split(d.pc.CurrentRemoteDescription().SDP, "m=")[1:] {
+				_, fmtp, audio := strings.Cut(m, "a=fmtp:111 ")
+				if !audio {
+					continue
+				}
+				fmtp, _, _ = strings.Cut(fmtp, "\r\n")
+				_, id, _ := strings.Cut(m, "a=msid:PA_x|")
+				id, _, _ = strings.Cut(id, " ")
+				out = append(out, id+" "+fmtp)
+			}
+			return out
+		}
+		const plain, music = " minptime=10;useinbandfec=1", " minptime=10;useinbandfec=1;sprop-stereo=1"
+		subscribe("TR_VOICE", false)
+		subscribe("TR_MUSIC", true)
+		tick(time.Second)
+		if diff := cmp.Diff([]string{"TR_VOICE" + plain, "TR_MUSIC" + music}, offered()); diff != "" {
+			t.Error(diff)
+		}
+		d.peer.Unsubscribe("TR_MUSIC")
+		tick(time.Second)
+		subscribe("TR_LATER", false)
+		tick(time.Second)
+		if diff := cmp.Diff([]string{"TR_VOICE" + plain, "TR_LATER" + plain}, offered()); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -139,6 +139,25 @@ func (p *Peer) audioTerms(answer string) string {
 	})
 }
 
+// stereoTerms says in an offer which sections carry two channels. The caller holds mu.
+func (p *Peer) stereoTerms(offer string) string {
+	stereo := make(map[string]bool)
+	for _, s := range p.down.subs {
+		if s.down.Stereo && s.transceiver != nil {
+			stereo[s.transceiver.Mid()] = true
+		}
+	}
+	if len(stereo) == 0 {
+		return offer
+	}
+	return sdp.AddOpus(offer, func(mid string) (pt, params string) {
+		if !stereo[mid] {
+			return "", ""
+		}
+		return itoa(ptOpus), sdp.OpusSendsStereo
+	})
+}
+
 // commonTerms are opus parameters that suit all publications: music must not be cut into
 // pieces, nor lose a channel. The caller holds mu.
 func (p *Peer) commonTerms() string {

@@ -82,6 +82,26 @@ async function red(ctx) {
   }
 }
 
+/** Music keeps its two channels, from both kinds of connection to both, while voices beside it have one. */
+async function stereo(ctx) {
+  const { pat, lea, max } = ctx.people;
+  await pat.ask(10, "microphone", true);
+  try {
+    for (const [from, viewers] of [[pat, [lea, max]], [lea, [pat, max]]]) {
+      await from.ask(10, "music", 440);
+      for (const p of viewers) {
+        await until(`${p.name} hears the music of ${from.name} on the left only`, 12, async () => {
+          const [left, right] = (await p.ask(5, "sidesOf", from.name)) ?? [];
+          return (left > 0.05 && right < left / 20) || { left, right, row: await p.received() };
+        });
+      }
+      await from.ask(8, "unmusic");
+    }
+  } finally {
+    await pat.do(8, (c) => c.room.localParticipant.unpublishTrack(c.room.localParticipant.getTrackPublication("microphone").track).then(() => {}));
+  }
+}
+
 /** VP9 with VP8 behind it: who knows VP8 only is sent the backup, on another node too, and nobody else is. */
 async function backup(ctx) {
   const { pat, lea, max } = ctx.people;
@@ -122,4 +142,5 @@ export default [
   { name: "VP8 without simulcast", seconds: 40, run: (ctx) => shown(ctx, { from: "max", codec: "vp8", rgb: [200, 30, 200], options: { simulcast: false } }) },
   { name: "a backup codec, for who needs it while they do", seconds: 60, run: backup },
   { name: "audio with redundancy", seconds: 40, run: red },
+  { name: "music in stereo", seconds: 60, run: stereo },
 ];

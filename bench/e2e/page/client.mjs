@@ -1,6 +1,6 @@
 // One participant: joins with the stock livekit-client, notes every event with its
 // time, and answers the test's questions about what it receives.
-import { colourOf, hummed, inbound, loudest, outbound, painted, transports } from "./media.mjs";
+import { colourOf, hummed, inbound, loudest, outbound, painted, sided, sides, transports } from "./media.mjs";
 
 const LK = window.LivekitClient;
 const { RoomEvent, Track } = LK;
@@ -263,6 +263,22 @@ class Client {
   async toneOf(identity, source) {
     const sound = this.room.remoteParticipants.get(identity)?.getTrackPublication(source)?.track?.mediaStreamTrack;
     return sound ? loudest(sound) : null;
+  }
+
+  /** Publishes music: a tone on the left. */
+  async music(hertz) {
+    const tone = sided(hertz);
+    await this.room.localParticipant.publishTrack(tone.track, { name: "music", source: Track.Source.Unknown, forceStereo: true });
+    this.unmusic = async () => {
+      await this.room.localParticipant.unpublishTrack(tone.track, true);
+      await tone.end();
+    };
+  }
+
+  /** How loud the left and the right of someone's music arrive; null while it does not. */
+  async sidesOf(identity) {
+    const sound = this.room.remoteParticipants.get(identity)?.getTrackPublicationByName("music")?.track?.mediaStreamTrack;
+    return sound ? sides(sound) : null;
   }
 
   /** The colour that is shown of someone; null before a first frame. */

@@ -64,6 +64,40 @@ export function hummed(hertz) {
   return { track: out.stream.getAudioTracks()[0], end: () => audio.close() };
 }
 
+/** A tone in the left of two channels. */
+export function sided(hertz) {
+  const audio = new AudioContext();
+  const tone = new OscillatorNode(audio, { frequency: hertz });
+  const both = new ChannelMergerNode(audio, { numberOfInputs: 2 });
+  const out = new MediaStreamAudioDestinationNode(audio, { channelCount: 2 });
+  tone.connect(new GainNode(audio, { gain: 0.35 })).connect(both, 0, 0);
+  both.connect(out);
+  tone.start();
+  return { track: out.stream.getAudioTracks()[0], end: () => audio.close() };
+}
+
+/** How loud the two channels of a track are over a moment, from 0 to 1. */
+export async function sides(track) {
+  const audio = new AudioContext();
+  try {
+    const split = new ChannelSplitterNode(audio, { numberOfOutputs: 2 });
+    audio.createMediaStreamSource(new MediaStream([track])).connect(split);
+    const meters = [0, 1].map((i) => {
+      const meter = new AnalyserNode(audio, { fftSize: 4096 });
+      split.connect(meter, i);
+      return meter;
+    });
+    await new Promise((r) => setTimeout(r, 250));
+    return meters.map((meter) => {
+      const wave = new Float32Array(meter.fftSize);
+      meter.getFloatTimeDomainData(wave);
+      return Math.sqrt(wave.reduce((sum, v) => sum + v * v, 0) / wave.length);
+    });
+  } finally {
+    await audio.close();
+  }
+}
+
 /** One row for what arrives of one publication. */
 export async function inbound(pub) {
   const row = { subscribed: pub.isSubscribed, muted: pub.isMuted, sid: pub.trackSid };

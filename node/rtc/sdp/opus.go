@@ -6,6 +6,9 @@ const (
 	opusDTX = ";usedtx=1"
 	// opusStereo asks for music quality (RFC 7587 section 7).
 	opusStereo = ";stereo=1;maxaveragebitrate=510000"
+	// OpusSendsStereo says that what is sent has two channels (RFC 7587 section 6.1);
+	// livekit-client asks a browser to decode both only then.
+	OpusSendsStereo = ";sprop-stereo=1"
 )
 
 // OpusParams are the parameters of opus (RFC 7587) that suit a publication.
@@ -19,24 +22,24 @@ func OpusParams(stereo, dtx bool) (add string) {
 	return add
 }
 
-// AddOpus adds parameters to those of opus in each section of an answer: of says which
+// AddOpus adds parameters to those of opus in each section of a description: of says which
 // payload type opus has there, "" for none, and what to add.
-func AddOpus(answer string, of func(mid string) (pt, params string)) string {
+func AddOpus(text string, of func(mid string) (pt, params string)) string {
 	var out, part strings.Builder
 	mid := ""
 	flush := func() {
-		text := part.String()
+		section := part.String()
 		part.Reset()
 		if pt, add := of(mid); pt != "" {
-			if head, rest, ok := strings.Cut(text, "a=fmtp:"+pt+" "); ok {
+			if head, rest, ok := strings.Cut(section, "a=fmtp:"+pt+" "); ok {
 				value, tail, _ := strings.Cut(rest, "\r\n")
-				text = head + "a=fmtp:" + pt + " " + withParams(value, add) + "\r\n" + tail
+				section = head + "a=fmtp:" + pt + " " + withParams(value, add) + "\r\n" + tail
 			}
 		}
-		out.WriteString(text)
+		out.WriteString(section)
 		mid = ""
 	}
-	for line := range strings.Lines(answer) {
+	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "m=") {
 			flush()
 		}
@@ -87,7 +90,7 @@ func AddOpusBundled(answer, add string, sends map[string]bool) string {
 func withParams(params, add string) string {
 	var keep []string
 	for p := range strings.SplitSeq(params, ";") {
-		if p = strings.TrimSpace(p); p != "" && !strings.Contains(opusDTX+opusStereo+";", ";"+p+";") {
+		if p = strings.TrimSpace(p); p != "" && !strings.Contains(opusDTX+opusStereo+OpusSendsStereo+";", ";"+p+";") {
 			keep = append(keep, p)
 		}
 	}
