@@ -1,6 +1,7 @@
 package room
 
 import (
+	"maille/node/room/trackinfo"
 	"maille/proto/livekit"
 	"maille/relay"
 )
@@ -19,7 +20,8 @@ func (r *Room) updateAudioTrack(p *Participant, u *livekit.UpdateLocalAudioTrack
 		})
 		return
 	}
-	pub.info.AudioFeatures = u.Features
+	pub.info.Stereo, pub.info.DisableDtx = false, false
+	trackinfo.SetFeatures(pub.info, u.Features)
 	r.changed(p)
 }
 

@@ -30,6 +30,9 @@ type news struct {
 	before *livekit.ParticipantInfo
 	// fell is an end made up for a session that is known by a later version; see fall.
 	fell *livekit.ParticipantInfo
+	// vanished is the end of someone who hides from now on, as the others see it; nil for
+	// who was hidden before, or is not now.
+	vanished *livekit.ParticipantInfo
 }
 
 // departure is who left, as clients are told.
@@ -48,6 +51,8 @@ func newsOf(c roster.Change) news {
 			info: c.New.Info, hidden: c.New.Hidden,
 			before: ended(c.Old, livekit.DisconnectReason_DUPLICATE_IDENTITY),
 		}
+	case c.Old != nil && c.New.Hidden && !c.Old.Hidden:
+		return news{info: c.New.Info, hidden: true, vanished: ended(c.Old, livekit.DisconnectReason_UNKNOWN_REASON)}
 	}
 	return news{info: c.New.Info, hidden: c.New.Hidden}
 }
@@ -111,9 +116,12 @@ func (r *Room) spread(changes []roster.Change) {
 	early := len(r.untold) == 0 && now.Sub(r.quietAt) >= quietInterval
 	for _, c := range changes {
 		n := r.fall(newsOf(c), now)
-		if c.New == nil {
+		switch d := r.departed[n.info.Identity]; {
+		case c.New == nil:
 			r.departed[n.info.Identity] = departure{n, now}
-		} else if d := r.departed[n.info.Identity]; d.info.GetSid() != n.info.Sid || d.info.GetVersion() <= n.info.Version {
+		case n.vanished != nil:
+			r.departed[n.info.Identity] = departure{news{info: n.vanished}, now}
+		case !n.hidden && (d.info.GetSid() != n.info.Sid || d.info.GetVersion() <= n.info.Version):
 			delete(r.departed, n.info.Identity)
 		}
 		if !r.quiet(c) || early {
@@ -180,6 +188,9 @@ func (p *Participant) update(list []news) {
 	}
 	for _, n := range list {
 		if n.hidden && n.info.Identity != p.identity {
+			if n.vanished != nil {
+				put(n.vanished)
+			}
 			continue
 		}
 		if n.before != nil && p.join.Client.GetProtocol() < identityProtocol {

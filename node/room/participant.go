@@ -175,7 +175,15 @@ func (p *Participant) refreshToken() {
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RefreshToken{RefreshToken: p.room.env.Token(p)}})
 }
 
+// resultProtocol is the first signal protocol whose clients hear also of requests that
+// did not fail (signalling.md 4.9): those before take every answer for a failure.
+const resultProtocol = 15
+
 // answer tells what became of a request that has no answer of its own kind.
 func (p *Participant) answer(a *livekit.RequestResponse) {
+	fine := a.Reason == livekit.RequestResponse_OK || a.Reason == livekit.RequestResponse_QUEUED
+	if fine && p.join.Client.GetProtocol() < resultProtocol {
+		return
+	}
 	p.write(&livekit.SignalResponse{Message: &livekit.SignalResponse_RequestResponse{RequestResponse: a}})
 }

@@ -101,7 +101,7 @@ func (r *Room) addTrack(p *Participant, req *livekit.AddTrackRequest) {
 		p.pending[req.Cid] = pub
 		e := rtc.Expect{
 			Sid: relay.TrackID(info.Sid), Cid: req.Cid, Kind: relay.Video, Mime: info.MimeType,
-			Stereo: req.Stereo, NoDTX: req.DisableDtx,
+			Stereo: info.Stereo, NoDTX: info.DisableDtx,
 		}
 		if req.Type == livekit.TrackType_AUDIO {
 			e.Kind = relay.Audio

@@ -2,10 +2,12 @@ package room
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/node/signal"
 	"maille/proto/livekit"
 )
 
@@ -32,6 +34,56 @@ func TestAddTrackRefusals(t *testing.T) {
 		got := d.await(t, name, func(m *livekit.SignalResponse) bool { return proto.Equal(m.GetRequestResponse().GetAddTrack(), c.req) })
 		if why := got.GetRequestResponse().Reason; why != c.why || got.GetRequestResponse().Message == "" {
 			t.Errorf("%s: refused with %v %q, want %v", name, why, got.GetRequestResponse().Message, c.why)
+		}
+	}
+}
+
+// What is said of a sound in older words is said in newer ones too, and the reverse; what
+// clients say that a node does not use reaches the others all the same.
+func TestWordsOfATrack(t *testing.T) {
+	const stereo, full, gain = livekit.AudioTrackFeature_TF_STEREO, livekit.AudioTrackFeature_TF_NO_DTX, livekit.AudioTrackFeature_TF_AUTO_GAIN_CONTROL
+	trailer := []livekit.PacketTrailerFeature{livekit.PacketTrailerFeature_PTF_FRAME_ID}
+	s := newStage(t)
+	d := s.join("ann")
+	sidAt(t, d)
+	for _, tt := range []struct {
+		req      *livekit.AddTrackRequest
+		features []livekit.AudioTrackFeature
+		stereo   bool
+		noDTX    bool
+	}{
+		{&livekit.AddTrackRequest{Cid: "old", Stereo: true, DisableDtx: true}, []livekit.AudioTrackFeature{stereo, full}, true, true},
+		{&livekit.AddTrackRequest{Cid: "new", AudioFeatures: []livekit.AudioTrackFeature{full, stereo, full}}, []livekit.AudioTrackFeature{stereo, full}, true, true},
+		{&livekit.AddTrackRequest{Cid: "voice", AudioFeatures: []livekit.AudioTrackFeature{gain}}, []livekit.AudioTrackFeature{gain}, false, false},
+	} {
+		tt.req.Type, tt.req.PacketTrailerFeatures = livekit.TrackType_AUDIO, trailer
+		d.requests <- &livekit.SignalRequest{Message: &livekit.SignalRequest_AddTrack{AddTrack: tt.req}}
+		info := d.await(t, tt.req.Cid, func(m *livekit.SignalResponse) bool { return m.GetTrackPublished().GetCid() == tt.req.Cid }).GetTrackPublished().Track
+		if !slices.Equal(info.AudioFeatures, tt.features) || info.Stereo != tt.stereo || info.DisableDtx != tt.noDTX || !slices.Equal(info.PacketTrailerFeatures, trailer) {
+			t.Errorf("%s: %v", tt.req.Cid, info)
+		}
+	}
+}
+
+// Clients of before protocol 15 take an answer for a failure: they hear of failures only.
+func TestResultsForOldClients(t *testing.T) {
+	update := func(id uint32, name string) *livekit.SignalRequest {
+		return &livekit.SignalRequest{Message: &livekit.SignalRequest_UpdateMetadata{
+			UpdateMetadata: &livekit.UpdateParticipantMetadata{RequestId: id, Name: name},
+		}}
+	}
+	fine := func(m *livekit.SignalResponse) bool { return m.GetRequestResponse() != nil && isRefusal(livekit.RequestResponse_OK)(m) }
+	for protocol, want := range map[int32]int{14: 0, 15: 1} {
+		s := newStage(t)
+		d := s.join("ann", func(j *signal.Join) {
+			j.Client, j.Claims.Video.CanUpdateOwnMetadata = &livekit.ClientInfo{Protocol: protocol}, new(true)
+		})
+		sidAt(t, d)
+		d.requests <- update(1, "Ann")
+		d.requests <- update(2, strings.Repeat("n", maxName+1))
+		d.await(t, "the failure", isRefusal(livekit.RequestResponse_LIMIT_EXCEEDED))
+		if n := d.count(fine); n != want {
+			t.Errorf("protocol %d: told %d times that all is well, want %d", protocol, n, want)
 		}
 	}
 }

@@ -32,6 +32,7 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	if p == nil || p.gone || p.parted || p.single() != j.SinglePC || (j.ParticipantSid != "" && j.ParticipantSid != p.info.Sid) {
 		return nil
 	}
+	r.log.Info("participant resumed", "identity", p.identity, "sid", p.info.Sid, "reason", j.ReconnectReason)
 	if p.conn != nil {
 		p.conn.Close(signal.CloseSessionEnded, "resumed on another socket")
 	}
@@ -83,7 +84,7 @@ func (r *Room) welcomeBack(p *Participant) {
 	p.retellMutes()
 	var missed []news
 	for identity, d := range r.departed {
-		if identity != p.identity {
+		if identity != p.identity { // who hides has left for the others only
 			missed = append(missed, d.news)
 		}
 	}

@@ -160,7 +160,7 @@ func newStage(t testing.TB) *stage {
 
 func (s *stage) join(identity string, change ...func(*signal.Join)) *desk {
 	j := &signal.Join{
-		Room: "standup", Identity: identity, Name: identity, AutoSubscribe: true, Client: &livekit.ClientInfo{},
+		Room: "standup", Identity: identity, Name: identity, AutoSubscribe: true, Client: &livekit.ClientInfo{Protocol: serverProtocol},
 		Claims: &auth.Claims{Identity: identity, Video: &auth.Grants{RoomJoin: true, Room: "standup"}},
 	}
 	for _, f := range change {
@@ -241,6 +241,37 @@ func TestHiddenIsNeverListed(t *testing.T) {
 	if len(j.OtherParticipants) != 0 || j.Room.NumParticipants > 1 {
 		t.Errorf("a hidden participant is seen: %v, count %d", j.OtherParticipants, j.Room.NumParticipants)
 	}
+}
+
+// Who hides while it is here leaves for the others, now and when they come back, and is
+// itself still there; then it appears again.
+func TestHidingAndAppearing(t *testing.T) {
+	s := newStage(t)
+	ann, bob := s.join("ann"), s.join("bob")
+	sid := sidAt(t, ann)
+	bobs := sidAt(t, bob)
+	hide := func(hidden bool) {
+		_ = s.room.call(func() {
+			may := &livekit.ParticipantPermission{CanSubscribe: true, CanPublish: true, Hidden: hidden}
+			s.room.updateParticipant(s.room.local["bob"], &livekit.UpdateParticipantRequest{Permission: may})
+			s.room.spreadQuiet()
+		})
+	}
+	gone := isUpdateOf("bob", livekit.ParticipantInfo_DISCONNECTED)
+	s.publish("bob", &livekit.TrackInfo{Sid: "TR_1", Type: livekit.TrackType_AUDIO, MimeType: "audio/opus"})
+	hide(true)
+	ann.await(t, "bob's end", gone)
+	s.cut("ann", ann)
+	s.cut("bob", bob)
+	again := s.resume("ann", sid)
+	again.await(t, "bob's end, after a resume", gone)
+	self := s.resume("bob", bobs)
+	self.await(t, "room update", func(m *livekit.SignalResponse) bool { return m.GetRoomUpdate() != nil })
+	if self.count(gone) != 0 {
+		t.Error("bob was told that he left")
+	}
+	hide(false)
+	again.await(t, "bob again", isUpdateOf("bob", livekit.ParticipantInfo_JOINED))
 }
 
 func TestPublishingNeedsTheGrant(t *testing.T) {

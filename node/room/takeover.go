@@ -149,7 +149,7 @@ func (r *Room) moveIn(p *Participant, c signal.Conn) bool {
 	if p.join.SyncState != nil {
 		r.rebuild(p, p.join.SyncState)
 	}
-	r.log.Info("participant taken over", "identity", p.identity, "sid", p.info.Sid)
+	r.log.Info("participant taken over", "identity", p.identity, "sid", p.info.Sid, "reason", p.join.ReconnectReason)
 	return true
 }
 

@@ -1,6 +1,7 @@
 package trackinfo
 
 import (
+	"slices"
 	"strings"
 
 	"maille/proto/livekit"
@@ -17,9 +18,10 @@ func New(sid string, req *livekit.AddTrackRequest, enabled []*livekit.Codec) *li
 		Width: req.Width, Height: req.Height, DisableDtx: req.DisableDtx,
 		Source: req.Source, Stereo: req.Stereo, DisableRed: req.DisableRed,
 		Encryption: req.Encryption, Stream: req.Stream,
-		AudioFeatures: req.AudioFeatures, BackupCodecPolicy: req.BackupCodecPolicy,
+		BackupCodecPolicy:     req.BackupCodecPolicy,
 		PacketTrailerFeatures: req.PacketTrailerFeatures,
 	}
+	SetFeatures(info, req.AudioFeatures)
 	if info.Stream == "" {
 		info.Stream = streamOf(req.Source)
 	}
@@ -47,6 +49,25 @@ func New(sid string, req *livekit.AddTrackRequest, enabled []*livekit.Codec) *li
 	}
 	Settle(info)
 	return info
+}
+
+// SetFeatures notes how a track's sound is processed. Two channels and silence that is
+// sent in full have two words each, of which clients use either.
+func SetFeatures(info *livekit.TrackInfo, features []livekit.AudioTrackFeature) {
+	if info.Type != livekit.TrackType_AUDIO {
+		return
+	}
+	info.AudioFeatures = slices.Compact(slices.Sorted(slices.Values(features)))
+	add := func(f livekit.AudioTrackFeature, older *bool) {
+		switch listed := slices.Contains(info.AudioFeatures, f); {
+		case listed:
+			*older = true
+		case *older:
+			info.AudioFeatures = append(info.AudioFeatures, f)
+		}
+	}
+	add(livekit.AudioTrackFeature_TF_STEREO, &info.Stereo)
+	add(livekit.AudioTrackFeature_TF_NO_DTX, &info.DisableDtx)
 }
 
 // Settle makes what is said of a track what is said of its first codec.
