@@ -72,7 +72,9 @@ func TestResultsForOldClients(t *testing.T) {
 			UpdateMetadata: &livekit.UpdateParticipantMetadata{RequestId: id, Name: name},
 		}}
 	}
-	fine := func(m *livekit.SignalResponse) bool { return m.GetRequestResponse() != nil && isRefusal(livekit.RequestResponse_OK)(m) }
+	fine := func(m *livekit.SignalResponse) bool {
+		return m.GetRequestResponse() != nil && isRefusal(livekit.RequestResponse_OK)(m)
+	}
 	for protocol, want := range map[int32]int{14: 0, 15: 1} {
 		s := newStage(t)
 		d := s.join("ann", func(j *signal.Join) {
