@@ -1,6 +1,7 @@
 package room
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -114,10 +115,13 @@ func TestCapabilitiesAreMirrored(t *testing.T) {
 	ann.await(t, "join", isJoin)
 	s.join("bob", func(j *signal.Join) {
 		j.Client = &livekit.ClientInfo{ClientProtocol: 2, Capabilities: []livekit.ClientInfo_Capability{livekit.ClientInfo_CAP_COMPRESSION_DEFLATE_RAW}}
+		j.Claims.Kind, j.Claims.KindDetails = "agent", []string{"cloud_agent", "of_tomorrow"}
 	})
-	ann.await(t, "bob with his capabilities", func(m *livekit.SignalResponse) bool {
+	kind := []livekit.ParticipantInfo_KindDetail{livekit.ParticipantInfo_CLOUD_AGENT}
+	ann.await(t, "bob with his capabilities and kind", func(m *livekit.SignalResponse) bool {
 		for _, p := range m.GetUpdate().GetParticipants() {
-			if p.Identity == "bob" && p.ClientProtocol == 2 && len(p.Capabilities) == 1 {
+			if p.Identity == "bob" && p.ClientProtocol == 2 && len(p.Capabilities) == 1 &&
+				p.Kind == livekit.ParticipantInfo_AGENT && slices.Equal(p.KindDetails, kind) {
 				return true
 			}
 		}
