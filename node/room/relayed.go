@@ -17,8 +17,10 @@ const (
 	// relayLinger is how long a track that nobody watches stays open, without packets:
 	// someone who looks again sees it without a new request.
 	relayLinger = 5 * time.Second
-	// avoidFor is how long a node that refused a track is not asked for it again.
-	avoidFor = 2 * time.Second
+	// avoidFor is how long a node that refused a track is not asked for it again. For others
+	// than the origin, which nobody need do without, it doubles up to avoidMost with every
+	// refusal, until the track came from there for a while.
+	avoidFor, avoidMost = 2 * time.Second, 32 * time.Second
 	// handoverFor is how long a track is still taken from where it came from before, once
 	// there is a better way: longer than the first packet takes to come by that. What
 	// comes twice meanwhile stops at the track.
@@ -40,11 +42,31 @@ type relayed struct {
 	origin string
 	via    string // node it is taken from; "" while there is no way
 	up     Upstream
-	former Upstream             // nil, or what up replaces, until
-	until  time.Time            // then it is closed
-	avoid  map[string]time.Time // nodes that refused, until when
-	served map[string]bool      // peers that have been served from here
-	idle   time.Time            // since when nothing is attached; zero while something is
+	former Upstream  // nil, or what up replaces, until
+	before string    // the node it comes from
+	until  time.Time // then it is closed
+	avoid  map[string]avoided
+	served map[string]bool // peers that have been served from here
+	idle   time.Time       // since when nothing is attached; zero while something is
+}
+
+// avoided is a node that refused a track.
+type avoided struct {
+	until time.Time
+	wait  time.Duration
+}
+
+func newRelayed(t *track.Track, origin string) *relayed {
+	return &relayed{track: t, origin: origin, avoid: make(map[string]avoided), served: make(map[string]bool)}
+}
+
+// shun makes a node avoided, a way round the origin for longer than the last time.
+func (rel *relayed) shun(node string, now time.Time) {
+	wait := avoidFor
+	if node != rel.origin {
+		wait = max(min(2*rel.avoid[node].wait, avoidMost), avoidFor)
+	}
+	rel.avoid[node] = avoided{now.Add(wait), wait}
 }
 
 func (rel *relayed) close() {
@@ -62,17 +84,21 @@ func (rel *relayed) close() {
 func (rel *relayed) letGo() {
 	if rel.former != nil {
 		rel.former.Close()
-		rel.former = nil
+		rel.former, rel.before = nil, ""
 	}
 }
 
 // over reports whether the upstream has ended by itself.
 func (rel *relayed) over() bool {
-	if rel.up == nil {
+	return spent(rel.up)
+}
+
+func spent(up Upstream) bool {
+	if up == nil {
 		return true
 	}
 	select {
-	case <-rel.up.Done():
+	case <-up.Done():
 		return true
 	default:
 		return false
@@ -90,7 +116,7 @@ func (r *Room) hold(m *roster.Member, info *livekit.TrackInfo, id relay.TrackID)
 	if info.Type == livekit.TrackType_AUDIO {
 		kind = relay.Audio
 	}
-	rel := &relayed{track: track.New(id, kind, m.Tracks[string(id)].Mime), origin: m.Node, avoid: make(map[string]time.Time), served: make(map[string]bool)}
+	rel := newRelayed(track.New(id, kind, m.Tracks[string(id)].Mime), m.Node)
 	if rel.voice = r.voiceOf(info, m.Info.Identity, true); rel.voice != nil {
 		rel.track.SetClassifier(audio.NewGate(rel.voice, nil))
 	}
@@ -102,22 +128,26 @@ func (r *Room) hold(m *roster.Member, info *livekit.TrackInfo, id relay.TrackID)
 // steer makes the upstream what it should be now.
 func (r *Room) steer(rel *relayed) {
 	now := r.env.Now()
-	ended := rel.over()
-	if rel.up != nil && ended && rel.via != "" {
+	over := rel.over()
+	if rel.up != nil && over && rel.via != "" {
 		if r.env.Linked(rel.via) {
-			rel.avoid[rel.via] = now.Add(avoidFor) // it refused, or the track ended there
+			rel.shun(rel.via, now) // it refused, or the track ended there
 		}
 		rel.via = ""
 	}
 	w := &route.Ways{
 		Self: r.env.Self(), Region: r.env.Region(), Origin: rel.origin, Serving: r.serving(),
-		Linked: r.env.Linked, Avoid: func(node string) bool { return rel.avoid[node].After(now) },
+		Linked: r.env.Linked, Avoid: func(node string) bool { return rel.avoid[node].until.After(now) },
 	}
 	via := w.Upstream()
 	if via == rel.via {
 		return
 	}
-	old := rel.up
+	if via != "" && via == rel.before && !spent(rel.former) {
+		r.goBack(rel)
+		return
+	}
+	old, from := rel.up, rel.via
 	rel.via, rel.up = via, nil
 	if via != "" {
 		rel.up = r.env.Pull(via, r.name, rel.track)
@@ -129,8 +159,8 @@ func (r *Room) steer(rel *relayed) {
 		rel.track.SetSource(nil)
 	default:
 		r.watch(rel, rel.up)
-		if !ended {
-			rel.former, rel.until, old = old, now.Add(handoverFor), nil
+		if !over {
+			rel.former, rel.before, rel.until, old = old, from, now.Add(handoverFor), nil
 		}
 	}
 	if old != nil {
@@ -138,6 +168,19 @@ func (r *Room) steer(rel *relayed) {
 	}
 	r.revoke(rel)
 	r.log.Debug("track taken from", "track", rel.track.ID(), "origin", rel.origin, "via", rel.via)
+}
+
+// goBack takes a track from where it came from before, when the way that seemed better has
+// come to nothing.
+func (r *Room) goBack(rel *relayed) {
+	failed := rel.up
+	rel.via, rel.up = rel.before, rel.former
+	rel.former, rel.before = nil, ""
+	rel.track.SetSource(rel.up)
+	if failed != nil {
+		failed.Close()
+	}
+	r.revoke(rel)
 }
 
 // watch looks for another way as soon as an upstream ends by itself: it was refused or
@@ -172,6 +215,7 @@ func (r *Room) steerAll() {
 	for sid, rel := range r.relayed {
 		if rel.former != nil && !now.Before(rel.until) {
 			rel.letGo()
+			delete(rel.avoid, rel.via) // it brings the track
 		}
 		if rel.track.Stats().Sinks == 0 {
 			if rel.idle.IsZero() {

@@ -85,7 +85,7 @@ func upstreams(t *testing.T, f func(l *linked, r *Room, is func(when string, fro
 		}, Settings: new(meshpb.RoomSettings)}
 		r := New(l, record, slog.New(slog.DiscardHandler))
 		_ = r.call(func() {
-			rel := &relayed{track: track.New("TR_1", relay.Video, "video/VP8"), origin: "p1", avoid: make(map[string]time.Time), served: make(map[string]bool)}
+			rel := newRelayed(track.New("TR_1", relay.Video, "video/VP8"), "p1")
 			rel.track.Attach(ignores{}, relay.AllLayers)
 			r.relayed["TR_1"] = rel
 			r.steer(rel)
@@ -128,7 +128,7 @@ func TestBetterWayIsTakenBeforeTheOtherIsLeft(t *testing.T) {
 		<-time.After(handoverFor / 2)
 		l.set("l1")
 		r.LinkDown("l1")
-		is("and gone again", "l1", "p1")
+		is("and gone again: the way before is open still", "p1")
 		<-time.After(handoverFor + time.Second)
 		is("at last", "p1")
 	})
@@ -144,5 +144,29 @@ func TestRefusedWayIsLeftAtOnce(t *testing.T) {
 		is("by both", []string(nil)...)
 		<-time.After(avoidFor + time.Second)
 		is("asked again", "l1")
+	})
+}
+
+// A gateway that is itself cut off from the origin is asked again ever more rarely, and the
+// way around it is not given up for the question.
+func TestRefusalsDoNotDisturbTheWayThatWorks(t *testing.T) {
+	upstreams(t, func(l *linked, _ *Room, is func(string, ...string)) {
+		for range 3000 {
+			l.mu.Lock()
+			newest := l.pulls[len(l.pulls)-1]
+			l.mu.Unlock()
+			if newest.from == "l1" {
+				newest.Close() // refused
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		is("after five minutes", "p1")
+		asked := make(map[string]int)
+		for _, p := range l.pulls {
+			asked[p.from]++
+		}
+		if asked["p1"] != 1 || asked["l1"] < 5 || asked["l1"] > 20 {
+			t.Errorf("asked %v times; want p1 once and l1 now and then", asked)
+		}
 	})
 }

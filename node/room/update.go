@@ -72,7 +72,8 @@ func (r *Room) sweep() {
 			// Its publisher moved: the same track goes on from there.
 			rel.origin = origin
 			r.steer(rel)
-			rel.letGo() // it counts anew there
+			r.revoke(rel) // also where it is taken from as before
+			rel.letGo()   // it counts anew there
 		}
 	}
 }

@@ -43,8 +43,9 @@ func (w *Ways) gateway() string {
 	return ""
 }
 
-// third is a node of another region to go through; those of the origin's region
-// first, as they are likeliest to have the track from it.
+// third is a node to go through; those of the origin's region first, as they are likeliest
+// to have the track from it, and in that region itself another of it. Of a region that
+// is not the origin's the nodes have it from their gateway, which is what this node is.
 func (w *Ways) third() string {
 	best := ""
 	better := func(a, b string) bool {
@@ -55,7 +56,7 @@ func (w *Ways) third() string {
 		return a < b
 	}
 	for region, nodes := range w.Serving {
-		if region == w.Region {
+		if region == w.Region && region != w.regionOf(w.Origin) {
 			continue
 		}
 		for _, node := range nodes {

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
@@ -14,7 +13,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func never(string) bool { return false }
 
 func TestUpstream(t *testing.T) {
-	serving := map[string][]string{"paris": {"p1", "p2"}, "lyon": {"l1", "l2"}, "brest": {"b1"}}
+	serving := map[string][]string{"paris": {"p1", "p2", "p3"}, "lyon": {"l1", "l2"}, "brest": {"b1"}}
 	for _, tc := range []struct {
 		name, self, region, origin string
 		down                       []string // nodes without a session to self
@@ -27,8 +26,10 @@ func TestUpstream(t *testing.T) {
 		{name: "gateway down: straight", self: "l2", region: "lyon", origin: "p1", down: []string{"l1"}, want: "p1"},
 		{name: "gateway refuses: straight", self: "l2", region: "lyon", origin: "p1", refused: []string{"l1"}, want: "p1"},
 		{name: "cut: through the origin's region", self: "l1", region: "lyon", origin: "p1", down: []string{"p1"}, want: "p2"},
-		{name: "cut from the whole region", self: "l1", region: "lyon", origin: "p1", down: []string{"p1", "p2"}, want: "b1"},
-		{name: "alone", self: "l1", region: "lyon", origin: "p1", down: []string{"p1", "p2", "b1", "l2"}, want: ""},
+		{name: "cut from the whole region", self: "l1", region: "lyon", origin: "p1", down: []string{"p1", "p2", "p3"}, want: "b1"},
+		{name: "cut within the region: through its third node", self: "p2", region: "paris", origin: "p1", down: []string{"p1"}, want: "p3"},
+		{name: "cut within the region: from all of it", self: "p2", region: "paris", origin: "p1", down: []string{"p1", "p3"}, want: "b1"},
+		{name: "alone", self: "l1", region: "lyon", origin: "p1", down: []string{"p1", "p2", "p3", "b1", "l2"}, want: ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := &Ways{
@@ -43,18 +44,26 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
-// Whatever links come and go, and however wrong the nodes' views are, following the
-// upstreams never leads in a circle.
+// Whatever links come and go, however wrong the nodes' views are, and while a publisher moves
+// and some nodes do not know it yet, following the upstreams never leads in a circle.
 func TestUpstreamsNeverLoop(t *testing.T) {
 	regions := map[string]string{"p1": "paris", "p2": "paris", "l1": "lyon", "l2": "lyon", "b1": "brest", "b2": "brest"}
 	all := []string{"b1", "b2", "l1", "l2", "p1", "p2"}
-	const origin = "p1"
+	near := func(a, b string) bool { return regions[a] == regions[b] }
 	rapid.Check(t, func(t *rapid.T) {
-		via := make(map[string]string) // as established
+		via := make(map[string]string)    // as established
+		origin := make(map[string]string) // as each node believes
+		for _, n := range all {
+			origin[n] = "p1"
+		}
+		moved := rapid.SampledFrom(all).Draw(t, "moves to")
+		serves := func(node, to string) bool {
+			return origin[node] == node || via[node] != "" && MayServe(origin[node], via[node], near(node, to), near(node, via[node]))
+		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			self := rapid.SampledFrom(all).Draw(t, "node")
-			if self == origin {
-				continue
+			if rapid.IntRange(0, 9).Draw(t, "learns") == 0 {
+				origin[moved], origin[self] = moved, moved // where it moved to knows first
 			}
 			serving := make(map[string][]string)
 			for _, n := range rapid.Permutation(all).Draw(t, "order") {
@@ -65,27 +74,33 @@ func TestUpstreamsNeverLoop(t *testing.T) {
 				up[n] = rapid.Bool().Draw(t, "linked")
 			}
 			w := &Ways{
-				Self: self, Region: regions[self], Origin: origin, Serving: serving,
+				Self: self, Region: regions[self], Origin: origin[self], Serving: serving,
 				Linked: func(n string) bool { return up[n] }, Avoid: never,
 			}
-			next := w.Upstream()
-			near := func(a, b string) bool { return regions[a] == regions[b] }
-			if next != "" && next != origin &&
-				(via[next] == "" || !MayServe(origin, via[next], near(next, self), near(next, via[next]))) {
+			next := ""
+			if origin[self] != self {
+				next = w.Upstream()
+			}
+			if next != "" && !serves(next, self) {
 				next = "" // refused
 			}
 			via[self] = next
-			for _, n := range all { // revoke
-				if via[n] == self && (next == "" || !MayServe(origin, next, near(n, self), near(next, self))) {
-					via[n] = ""
+			for _, node := range []string{self, moved} { // revoke
+				for _, n := range all {
+					if via[n] == node && !serves(node, n) {
+						via[n] = ""
+					}
 				}
+			}
+			if origin[moved] == moved {
+				via[moved] = ""
 			}
 			for _, start := range all {
 				path := start
-				for at, hops := start, 0; via[at] != "" && at != origin; at, hops = via[at], hops+1 {
+				for at, hops := start, 0; via[at] != ""; at, hops = via[at], hops+1 {
 					path += " <- " + via[at]
 					if hops > len(all) {
-						t.Fatalf("a loop: %s", fmt.Sprint(path))
+						t.Fatalf("a loop: %s", path)
 					}
 				}
 			}
