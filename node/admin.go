@@ -14,6 +14,7 @@ import (
 	"maille/mesh/view"
 	"maille/node/obs"
 	"maille/node/room"
+	"maille/placement/consensus"
 	adminpb "maille/proto/admin"
 	meshpb "maille/proto/mesh"
 	"maille/relay/link"
@@ -98,6 +99,15 @@ func (n *Node) peers(v view.Snapshot) []string {
 		}
 	}
 	return out
+}
+
+// proven reports whether a node that gossip knows has shown a certificate of its name:
+// whoever has gossip's key can bring names, and Raft's servers are those that answered the
+// leader with theirs. Where none are known yet all count.
+func (n *Node) proven(name string) bool {
+	servers := n.raft.Servers()
+	return len(servers) == 0 || name == n.self.Name ||
+		slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.Name == name })
 }
 
 func nodeStatus(m view.Node, role string, rtt float64, now time.Time) *adminpb.NodeStatus {

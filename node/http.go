@@ -81,11 +81,11 @@ func (n *Node) page() http.Handler {
 	return web.Handler(o)
 }
 
-// regions lists the nodes that a page may choose from.
+// regions lists the nodes that a page may choose from, and show its token to.
 func (n *Node) regions() []web.Region {
 	var out []web.Region
 	for _, m := range n.gossip.Snapshot().Nodes {
-		if m.State == view.Serving && m.Signal != "" {
+		if m.State == view.Serving && m.Signal != "" && n.proven(m.Name) {
 			out = append(out, web.Region{Region: m.Region, Node: m.Name, URL: strings.Replace(m.Signal, "ws", "http", 1)})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"maille/mesh/view"
+	"maille/placement/state"
 )
 
 // A name that only gossip knows becomes no server of Raft, and keeps nobody else from
@@ -31,6 +32,34 @@ func TestStrangersAreNoServers(t *testing.T) {
 		}
 		if !(members{servers: l.raft.Servers()}).has("z1") {
 			t.Errorf("z1 is none: %v", l.raft.Servers())
+		}
+	})
+}
+
+// Nobody is sent to a name that only gossip knows, were it the nearest by what it says.
+func TestStrangersServeNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t, "", "l1", "m1", "p1")
+		defer m.close()
+		l := m.leader(3, 3)
+		m.mu.Lock()
+		m.strangers = append(m.strangers, view.Node{Name: "x1", Region: "x", Incarnation: "forged", Voter: true})
+		m.nodes["x1"], m.gone["x1"] = &node{name: "x1", host: m.net.Host("x1", "x", "10.0.1.1")}, time.Time{}
+		m.mu.Unlock()
+		for _, n := range m.up() {
+			for _, room := range []string{"first", "first", n.name} {
+				a, err := n.svc.Join(t.Context(), Request{Room: room, Region: "x"})
+				if err != nil || a.Node == "x1" {
+					t.Errorf("%s sends to %q: %v", n.name, a.Node, err)
+				}
+			}
+		}
+		for room := range l.raft.State().Rooms() {
+			for _, name := range state.ServingNodes(room) {
+				if name == "x1" {
+					t.Errorf("x1 serves %s", room.Name)
+				}
+			}
 		}
 	})
 }

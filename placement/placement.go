@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,9 +162,24 @@ func (s *Service) Explain(req Request) []policy.Row {
 	return policy.Explain(s.view(), s.log.State().Room(req.Room), s.policyRequest(req))
 }
 
-// view is the gossip's, with the states operators gave nodes on top: the one that
-// takes fewer participants wins.
-func (s *Service) view() view.Snapshot { return overlay(s.cfg.View(), s.log.State()) }
+// view is the gossip's, of nodes that have proven their names, with the states operators
+// gave nodes on top: the one that takes fewer participants wins.
+func (s *Service) view() view.Snapshot {
+	return overlay(proven(s.cfg.View(), s.cfg.Self, s.log.Servers()), s.log.State())
+}
+
+// proven leaves out what only gossip tells of. Whoever has its key can bring names, in any
+// region and without load, and each participant sent there would be late by what it takes
+// to find that nobody with a certificate answers. Raft's servers have answered with theirs
+// (see step); where none are known yet all are taken.
+func proven(v view.Snapshot, self string, servers []consensus.Server) view.Snapshot {
+	if len(servers) == 0 {
+		return v
+	}
+	m := members{servers: servers}
+	v.Nodes = slices.DeleteFunc(slices.Clone(v.Nodes), func(n view.Node) bool { return n.Name != self && !m.has(n.Name) })
+	return v
+}
 
 func overlay(v view.Snapshot, st *state.State) view.Snapshot {
 	var nodes []view.Node

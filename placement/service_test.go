@@ -39,11 +39,12 @@ func newFakeLog(self, leader string) *fakeLog {
 	return &fakeLog{st: state.New(), self: self, leader: leader, changes: make(chan struct{})}
 }
 
-func (l *fakeLog) Incarnation() string        { return "i-" + l.self }
-func (l *fakeLog) Timings() consensus.Timings { return consensus.DefaultTimings }
-func (l *fakeLog) State() *state.State        { l.mu.Lock(); defer l.mu.Unlock(); return l.st }
-func (l *fakeLog) Leader() string             { l.mu.Lock(); defer l.mu.Unlock(); return l.leader }
-func (l *fakeLog) IsLeader() bool             { return l.Leader() == l.self }
+func (l *fakeLog) Incarnation() string         { return "i-" + l.self }
+func (l *fakeLog) Servers() []consensus.Server { return nil }
+func (l *fakeLog) Timings() consensus.Timings  { return consensus.DefaultTimings }
+func (l *fakeLog) State() *state.State         { l.mu.Lock(); defer l.mu.Unlock(); return l.st }
+func (l *fakeLog) Leader() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.leader }
+func (l *fakeLog) IsLeader() bool              { return l.Leader() == l.self }
 
 func (l *fakeLog) Leaderless() time.Duration {
 	l.mu.Lock()

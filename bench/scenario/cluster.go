@@ -31,6 +31,7 @@ import (
 const (
 	apiKey    = "APIscenario"
 	apiSecret = "a-secret-for-scenarios-of-32-bytes-or-more"
+	gossipKey = "0123456789abcdef0123456789abcdef"
 )
 
 // Cluster is a mesh on a simulated network. Use it inside a bubble.
@@ -105,7 +106,7 @@ func (c *Cluster) open(m *Member, ca *identity.CA, seeds []string, expect int) {
 	cfg.Bind, cfg.Advertise = ip, ip
 	cfg.DataDir = c.t.TempDir()
 	cfg.Keys = map[string]string{apiKey: apiSecret}
-	cfg.GossipKeys = [][]byte{[]byte("0123456789abcdef0123456789abcdef")}
+	cfg.GossipKeys = [][]byte{[]byte(gossipKey)}
 	cfg.BootstrapExpect = min(expect, 5)
 	for _, s := range seeds {
 		if s != ip+":7946" {

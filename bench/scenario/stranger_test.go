@@ -3,12 +3,19 @@ package scenario
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"maille/mesh/gossip"
+	"maille/mesh/view"
 	"maille/node/room"
 	linkpb "maille/proto/link"
 	"maille/proto/livekit"
@@ -150,4 +157,88 @@ func TestTracksNotServedAreRefused(t *testing.T) {
 			t.Errorf("the metrics show %v refused tracks, want %d", n, len(asked))
 		}
 	})
+}
+
+// Whoever has the key of gossip and no certificate can bring a name, in any region and
+// without load: nobody is sent there, no page is told of it, no join is late for it, and
+// its row in the status says that no part in Raft stands behind it.
+func TestNameOfGossipAloneServesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 22, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		host := c.Net.Host("eve", "brest", "10.0.99.1")
+		eve, err := gossip.Start(gossip.Config{
+			Self: view.Node{
+				Name: "eve", Region: "brest", Incarnation: "forged", State: view.Serving, Voter: true,
+				Link: "10.0.99.1:7883", Cluster: "10.0.99.1:7884", Signal: "ws://10.0.99.1:7880",
+			},
+			Cluster: "scenario", Net: host, BindAddr: "10.0.99.1:7946", Keys: [][]byte{[]byte(gossipKey)},
+			Seeds: []string{c.Nodes["paris"].Host.IP().String() + ":7946"}, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer eve.Close()
+		for _, m := range c.Nodes {
+			if line, err := m.Node.WaitMembers(ctx, 3); err != nil {
+				t.Fatalf("%s does not hear of eve: %s", m.Name, line)
+			}
+		}
+		pass(10 * time.Second)
+		for _, entry := range []string{"paris", "lyon"} {
+			began := time.Now()
+			one := c.Join(ctx, entry, "of-"+entry, "ann", "brest")
+			defer one.Close()
+			if d := time.Since(began); d > time.Second {
+				t.Errorf("the join through %s took %v", entry, d)
+			}
+			if at := one.Join().Participant.Attributes["maille.node"]; at == "eve" || at == "" {
+				t.Errorf("through %s it is at %q", entry, at)
+			}
+			status, err := c.Nodes[entry].Node.Admin().Status(ctx, &adminpb.StatusRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := false
+			for _, n := range status.Nodes {
+				shown = shown || n.Name == "eve"
+				if (n.Raft == "none") != (n.Name == "eve") {
+					t.Errorf("%s shows %s as %q of Raft", entry, n.Name, n.Raft)
+				}
+			}
+			for _, r := range status.Rooms {
+				for _, in := range r.Serving {
+					if slices.Contains(in.Nodes, "eve") {
+						t.Errorf("eve serves %s", r.Name)
+					}
+				}
+			}
+			if regions := c.get(ctx, entry, "/regions.json"); !shown || strings.Contains(regions, "brest") || !strings.Contains(regions, "lyon") {
+				t.Errorf("status of %s shows eve: %v; its page is told of %s", entry, shown, regions)
+			}
+		}
+	})
+}
+
+// get asks a node's client port for a page.
+func (c *Cluster) get(ctx context.Context, name, path string) string {
+	c.t.Helper()
+	tr := &http.Transport{DialContext: c.newHost(c.Nodes[name].Region).DialContext, DisableKeepAlives: true}
+	defer tr.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Nodes[name].Host.IP().String()+":7880"+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
 }

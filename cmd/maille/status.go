@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"maille/mesh/view"
 	adminpb "maille/proto/admin"
 )
 
@@ -62,11 +64,15 @@ func printStatus(w io.Writer, s *adminpb.StatusResponse) error {
 		quorum = "NO: live meetings run on, no new room can be committed"
 	}
 	fmt.Fprintf(w, "as seen by %s   leader %s   quorum %s\n\n", s.Self, leader, quorum)
+	rafts := slices.ContainsFunc(s.Nodes, func(n *adminpb.NodeStatus) bool { return n.Raft != "none" })
 	err := table(w, "NODE REGION STATE RAFT ROOMS PEOPLE TRACKS RTT UP SIGNALLING", func(row func(...any)) {
 		for _, n := range s.Nodes {
 			state := n.State
-			if n.Stale {
+			switch {
+			case n.Stale:
 				state += " (unseen)"
+			case rafts && n.Raft == "none" && n.Name != s.Self && n.State == view.Serving.String():
+				state += " (unproven)" // only gossip brought it: nobody is sent there
 			}
 			row(n.Name, n.Region, state, n.Raft, n.Rooms, n.Participants, n.Tracks, rtt(n.RttMs), uptime(n.UptimeMs), n.Signal)
 		}

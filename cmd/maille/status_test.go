@@ -15,6 +15,7 @@ func TestPrintStatus(t *testing.T) {
 	s := &adminpb.StatusResponse{
 		Self: "paris", Leader: "lyon", Quorum: true,
 		Nodes: []*adminpb.NodeStatus{
+			{Name: "eve", Region: "lyon", State: "serving", Raft: "none"},
 			{Name: "lyon", Region: "lyon", State: "serving", Raft: "leader", Rooms: 12, Participants: 140, Tracks: 280, RttMs: 9.04, UptimeMs: 100_000_000, Signal: "wss://lyon.example.org"},
 			{Name: "marseille", Region: "marseille", State: "unknown", Raft: "nonvoter", Stale: true},
 			{Name: "paris", Region: "paris", State: "serving", Raft: "voter", UptimeMs: 4_000_000, Signal: "wss://paris.example.org"},
@@ -39,10 +40,11 @@ func TestPrintStatus(t *testing.T) {
 	want := strings.TrimLeft(`
 as seen by paris   leader lyon   quorum yes
 
-NODE       REGION     STATE             RAFT      ROOMS  PEOPLE  TRACKS  RTT    UP    SIGNALLING
-lyon       lyon       serving           leader    12     140     280     9.0ms  1d3h  wss://lyon.example.org
-marseille  marseille  unknown (unseen)  nonvoter  0      0       0       -      0s    
-paris      paris      serving           voter     0      0       0       -      1h6m  wss://paris.example.org
+NODE       REGION     STATE               RAFT      ROOMS  PEOPLE  TRACKS  RTT    UP    SIGNALLING
+eve        lyon       serving (unproven)  none      0      0       0       -      0s    
+lyon       lyon       serving             leader    12     140     280     9.0ms  1d3h  wss://lyon.example.org
+marseille  marseille  unknown (unseen)    nonvoter  0      0       0       -      0s    
+paris      paris      serving             voter     0      0       0       -      1h6m  wss://paris.example.org
 
 ROOM     EPOCH           SERVED-BY         PEOPLE
 retro    8 (unrecorded)                    0

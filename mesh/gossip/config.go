@@ -78,9 +78,6 @@ type Config struct {
 	Keys [][]byte
 	// Plaintext allows to run without Keys.
 	Plaintext bool
-	// Admit may refuse a node that gossip brings. It must not block. The node stays
-	// unknown here, and is asked about again when heard of again.
-	Admit func(view.Node) error
 	// OnChange is told every change, coalesced, from one goroutine. Load and
 	// round-trip times alone are told at most once a second. It must not call Close.
 	OnChange func(view.Snapshot)
@@ -91,7 +88,7 @@ type Config struct {
 
 // Stats counts what was turned away since the start.
 type Stats struct {
-	Refused   uint64 // members not admitted, and names already taken
+	Refused   uint64 // members beyond MaxNodes or that could not be read, and names already taken
 	Malformed uint64 // loads, states and coordinates that could not be read
 	Dropped   uint64 // datagrams that came faster than they were handled
 	Turned    uint64 // streams over the bound

@@ -23,17 +23,15 @@ func (g *Gossip) delegates() (memberlist.Delegate, memberlist.EventDelegate, mem
 func (d delegate) NodeMeta(int) []byte { return d.g.table.ownFacts() }
 
 // NotifyAlive is the door: a node that is not let in is not a member here, even if
-// others say so again and again.
+// others say so again and again. It does not ask who may have a name, which gossip cannot
+// know: what a name counts for is up to those who see a certificate of it.
 func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	if n.Name == d.g.cfg.Self.Name {
 		return nil
 	}
-	facts, err := decodeFacts(n.Name, n.Meta)
+	_, err := decodeFacts(n.Name, n.Meta)
 	if err == nil && !d.g.table.room(n.Name) {
 		err = fmt.Errorf("gossip: %d nodes already", MaxNodes)
-	}
-	if err == nil && d.g.cfg.Admit != nil {
-		err = d.g.cfg.Admit(facts)
 	}
 	if err != nil {
 		d.g.refused.Add(1)

@@ -118,33 +118,3 @@ func TestNameTaken(t *testing.T) {
 		})
 	})
 }
-
-func TestAdmit(t *testing.T) {
-	bubble(t, 10*time.Millisecond, func(t *testing.T, c *cluster) {
-		c.start(2)
-		cfg := c.config(2, c.host())
-		var asked view.Node
-		cfg.Admit = func(n view.Node) error {
-			if n.Name == "n1" {
-				asked = n
-				return errors.New("not in the list")
-			}
-			return nil
-		}
-		g, err := Start(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.nodes = append(c.nodes, g)
-		<-time.After(20 * time.Second)
-		if !c.sees(2, 0, 2) || !c.sees(0, 0, 1, 2) {
-			t.Errorf("n2 sees %s, n0 sees %s", describe(g.Snapshot()), describe(c.nodes[0].Snapshot()))
-		}
-		if asked.Link != ip(1)+":7883" {
-			t.Errorf("asked about %+v", asked)
-		}
-		if g.Stats().Refused == 0 {
-			t.Error("refusals are not counted")
-		}
-	})
-}
