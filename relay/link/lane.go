@@ -36,6 +36,8 @@ type lane struct {
 	gone atomic.Bool
 	// busy: the lane's goroutine is handing a datagram to QUIC, and may be stuck in it.
 	busy atomic.Bool
+	// handed counts bytes that QUIC took.
+	handed atomic.Int64
 	// handing is since when the bundler hands datagrams to QUIC itself, 0 while it does not.
 	handing atomic.Int64
 
@@ -49,6 +51,7 @@ type lane struct {
 	jammed float64 // the same, as far as can be feared
 	recent recentLag
 	steady steadyLag
+	unsent backlog
 }
 
 var datagrams = sync.Pool{New: func() any { return new([wire.MaxDatagram]byte) }}
@@ -102,6 +105,9 @@ func (l *lane) send() {
 // because the congestion window is shut.
 func (l *lane) write(b []byte) {
 	err := l.conn.SendDatagram(b)
+	if err == nil {
+		l.handed.Add(int64(len(b)))
+	}
 	freeDatagram(b)
 	if err != nil {
 		l.refused(err)
@@ -111,8 +117,11 @@ func (l *lane) write(b []byte) {
 // open tells that QUIC has room for datagrams: what it was given and is not known to have
 // arrived is hardly more than its window, so that its queue is all but empty.
 func (l *lane) open() bool {
-	return len(l.out) == 0 && !l.busy.Load() && float64(l.flying.Load())+l.stuck <= l.window+directExcess
+	return len(l.out) == 0 && !l.busy.Load() && !l.shut() && float64(l.flying.Load())+l.stuck <= l.window+directExcess
 }
+
+// shut tells that QUIC keeps what it was given: its window is fuller than the reports show.
+func (l *lane) shut() bool { return l.unsent.waiting > directExcess }
 
 func (l *lane) refused(err error) {
 	var large *quic.DatagramTooLargeError
@@ -161,11 +170,41 @@ func (l *lane) refresh(now int64) {
 	l.bucket.set(rate, max(laneBurst, rate*burstTime), now)
 	l.pace.Store(math.Float64bits(l.window / l.rtt))
 
+	l.unsent.poll(l.handed.Load(), int64(st.BytesSent), now)
+
 	// QUIC learns of a loss later than the reports do, up to a timeout later when little
 	// is in flight. Until then the lost bytes keep its window shut.
 	lag := l.missed.Load() - int64(st.PacketsLost)
 	l.stuck = float64(l.recent.above(lag, now, int64(2*rtt)+int64(100*time.Millisecond))) * fullPacket
 	l.jammed = float64(l.steady.above(lag, now, int64(4*rtt)+int64(200*time.Millisecond))) * fullPacket
+}
+
+// backlog follows what QUIC was given and has not sent. What it sends besides, such as
+// headers, is more all the time, so that the least difference is the nearest to none.
+type backlog struct {
+	begun   bool
+	handed  int64    // at the last poll
+	least   [2]int64 // differences, in the running time of droppedFor and in the one before
+	since   int64
+	waiting int64 // given before the last poll and not sent
+}
+
+// droppedFor bounds how long what QUIC drops is taken for waiting. A lane on which nothing
+// arrives for as long is closed by then.
+const droppedFor = int64(10 * time.Second)
+
+// poll takes what QUIC was given and what it sent, in bytes since the beginning.
+func (g *backlog) poll(handed, sent, now int64) {
+	more := handed - sent
+	switch {
+	case !g.begun:
+		*g = backlog{begun: true, handed: handed, least: [2]int64{more, more}, since: now}
+	case now-g.since > droppedFor:
+		g.since, g.least = now, [2]int64{more, g.least[0]}
+	}
+	g.least[0] = min(g.least[0], more)
+	g.waiting = max(g.handed-sent-min(g.least[0], g.least[1]), 0)
+	g.handed = handed
 }
 
 // recentLag follows by how many losses QUIC's count is behind ours. Datagrams that QUIC put into
@@ -202,10 +241,10 @@ func (g *steadyLag) above(lag, now, span int64) int64 {
 	return max(lag-g.base, 0)
 }
 
-// clear is how full the window may be if QUIC lags behind in all that it could; audio goes
-// where that is least.
+// clear is how full the window may be if QUIC lags behind in all that it could, and what
+// waits in QUIC twice; audio goes where that is least.
 func (l *lane) clear() float64 {
-	return (float64(l.flying.Load()) + l.jammed) / (l.window + fullPacket)
+	return (float64(l.flying.Load()+l.unsent.waiting) + l.jammed) / (l.window + fullPacket)
 }
 
 // load is how full the congestion window is; above 1, datagrams wait inside QUIC,
@@ -217,7 +256,7 @@ func (l *lane) load() float64 {
 
 // free tells whether the lane may take a datagram that can wait.
 func (l *lane) free() bool {
-	return !l.gone.Load() && len(l.out) == 0 && l.bucket.tokens > 0 && l.load() < 1
+	return !l.gone.Load() && len(l.out) == 0 && !l.shut() && l.bucket.tokens > 0 && l.load() < 1
 }
 
 const (

@@ -74,6 +74,7 @@ type laneState struct {
 	arrived   uint64        // datagrams since the beginning
 	lost      uint64
 	congested bool
+	shed      bool    // layers are left out although nothing but lanes is known to be too few
 	room      float64 // what the lanes may send, over what they do send
 }
 
@@ -142,9 +143,10 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 }
 
 // observe keeps the times since when things are as they are, and tells whether packets
-// wait for want of lanes.
+// wait for want of lanes. Where much is lost, those of layers that are shed would: what is
+// left may fit, but is not all that is asked for.
 func (c *laneCount) observe(now int64, st laneState) (waits bool) {
-	waits = st.waited >= laneWait && st.blocked >= laneBlocked
+	waits = st.waited >= laneWait && st.blocked >= laneBlocked || st.shed && st.loss > muchLoss
 	if c.pressed++; !waits {
 		c.since, c.pressed = now, 0
 	}

@@ -229,7 +229,7 @@ func (s *Session) tuneLanes(now int64) {
 		lanes: len(s.lanes.all()), want: own, rtt: s.RTT(),
 		waited: time.Duration(s.waited.Swap(0)), blocked: time.Duration(s.blocked.Swap(0)),
 		loss: loss, arrived: s.counters.arrived.Load(), lost: s.counters.lost.Load(), congested: congested,
-		room: s.lanes.room() / max(delivered, 1),
+		shed: s.shedding && s.sent.rateCap() == 0, room: s.lanes.room() / max(delivered, 1),
 	})
 	if full {
 		s.sent.limit(now)

@@ -265,6 +265,7 @@ func TestLaneCount(t *testing.T) {
 		capacity float64 // datagrams per second of the path, beyond which all is lost
 		perLane  float64
 		offered  float64
+		shed     bool // what does not fit is left out, so that nothing waits
 	}
 	run := func(w world, d time.Duration) (most, last int) {
 		c := laneCount{least: 4, most: 64}
@@ -280,6 +281,9 @@ func TestLaneCount(t *testing.T) {
 			if sent < w.offered {
 				st.waited, st.blocked = 50*ms, 200*ms
 			}
+			if st.shed = w.shed && sent < w.offered; st.shed {
+				st.waited, st.blocked = 0, 0
+			}
 			st.want, _ = c.decide(now, st)
 			st.lanes = st.want
 			most = max(most, st.want)
@@ -291,6 +295,12 @@ func TestLaneCount(t *testing.T) {
 	}
 	if _, last := run(world{loss: .05, capacity: 1e9, perLane: 55, offered: 2600}, 10*time.Second); last != 64 {
 		t.Errorf("%d lanes at 5 %% random loss, want 64", last)
+	}
+	if _, last := run(world{loss: .2, capacity: 1e9, perLane: 20, offered: 2600, shed: true}, 10*time.Second); last != 64 {
+		t.Errorf("%d lanes at 20 %% random loss where layers are shed for it, want 64", last)
+	}
+	if most, _ := run(world{capacity: 1e9, perLane: 200, offered: 2600, shed: true}, 10*time.Second); most != 4 {
+		t.Errorf("%d lanes for layers that are shed where nothing is lost", most)
 	}
 	// A policer: no queue, and nothing beyond its rate passes, however many lanes.
 	if most, last := run(world{capacity: 600, perLane: 160, offered: 2600}, 9*time.Second); last > 8 || most > 16 {

@@ -104,3 +104,39 @@ func TestSuspectedPeer(t *testing.T) {
 		})
 	}
 }
+
+// What QUIC was given and keeps shuts a lane, and nothing else does: not what QUIC sends of
+// its own, and not for long what it drops.
+func TestBacklog(t *testing.T) {
+	var b backlog
+	now, handed, sent := int64(0), int64(0), int64(4000) // the handshake
+	step := func(give, send int64) int64 {
+		now += pollEvery
+		handed, sent = handed+give, sent+send
+		b.poll(handed, sent, now)
+		return b.waiting
+	}
+	step(0, 0)
+	for range 1000 {
+		if got := step(24000, 24000+600); got > 0 {
+			t.Fatalf("%d bytes wait while all are sent", got)
+		}
+	}
+	step(12000, 0)
+	if got := step(0, 0); got < 11000 || got > 12000 {
+		t.Errorf("%d bytes wait, of 12000 that do", got)
+	}
+	if got := step(0, 12100); got > 0 {
+		t.Errorf("%d bytes wait once all are sent", got)
+	}
+	step(5000, 0) // dropped
+	if step(0, 0) < 4900 {
+		t.Error("what is dropped is not taken for waiting")
+	}
+	for until := now + 2*droppedFor + 2*pollEvery; now < until; {
+		step(0, 0)
+	}
+	if got := step(0, 0); got > 0 {
+		t.Errorf("%d bytes that were dropped wait for ever", got)
+	}
+}

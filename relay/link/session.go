@@ -78,6 +78,7 @@ type Session struct {
 	shed          shedder
 	loads         []layerLoad
 	shedAt        int64
+	shedding      bool // some layer is shed
 	droppedBefore uint64
 	roomBefore    float64 // what the lanes allowed when it last grew, and when that was
 	roomAt        int64

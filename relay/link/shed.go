@@ -194,7 +194,9 @@ func (s *Session) tuneShed(now int64) {
 		capacity = 0 // unknown, and not reached
 	}
 	growing := s.widening(now) && s.sent.rateCap() == 0
-	if !s.shed.decide(now, overloaded, growing, capacity, s.loads) {
+	changed := s.shed.decide(now, overloaded, growing, capacity, s.loads)
+	s.shedding = slices.ContainsFunc(s.loads, func(l layerLoad) bool { return l.shed })
+	if !changed {
 		return
 	}
 	for _, l := range s.loads {
