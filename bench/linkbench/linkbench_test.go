@@ -254,6 +254,17 @@ func TestMark(t *testing.T) {
 	}
 }
 
+// A machine that is slow for a round is slow for both, and says nothing of either.
+func TestRatioIsOfRoundsBesideEachOther(t *testing.T) {
+	r := Results{CPU: []CPURow{
+		{Pattern: fullCase, Variant: "maille", All: []float64{10, 30, 30}, Send: 15, Recv: 15, Came: 1},
+		{Pattern: fullCase, Variant: "quic-direct", All: []float64{10, 30, 10}, Send: 5, Recv: 5, Came: 1},
+	}}
+	if got := r.ratios(); len(got) != 1 || got[0].ratio != 1 || !got[0].clean {
+		t.Errorf("%+v, want 1", got)
+	}
+}
+
 func TestFiguresJudge(t *testing.T) {
 	at := func(loss float64, q Quality) Outcome {
 		return Outcome{Spec: Spec{100 * time.Millisecond, loss, Uniform}, Variant: "maille", Quality: q, Forward: 104, Media: 100}
