@@ -194,6 +194,10 @@ func (b *bundler) fill(bundle *wire.Bundle, l *lane, now int64) {
 			b.held = e
 			return
 		}
+		if e.repair && bundle.Frames() > 0 && b.apart(e, l, now) != l {
+			b.held = e
+			return
+		}
 		if !b.add(bundle, e) {
 			b.held = e
 			return
@@ -224,6 +228,9 @@ func (b *bundler) follow(free *lane, now int64) *lane {
 		b.held = b.next(now)
 		if b.held.p == nil {
 			return free
+		}
+		if b.held.repair {
+			return b.apart(b.held, free, now)
 		}
 		bound = b.held.out.lane(b.held, now)
 	}

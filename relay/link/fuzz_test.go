@@ -60,6 +60,7 @@ func FuzzControl(f *testing.F) {
 			m := new(linkpb.Control)
 			if proto.Unmarshal(b[1:1+n], m) == nil {
 				_ = s.handleControl(m)
+				s.wg.Wait() // for the track to be open
 			}
 			b = b[1+n:]
 			for _, tr := range tracks {

@@ -38,6 +38,24 @@ func (o *outStream) bind(e entry, l *lane, now int64) {
 	}
 }
 
+// apart returns a lane for a repair other than the one its stream is on, whose window the
+// loss has shut or will; l if there is none with room.
+func (b *bundler) apart(e entry, l *lane, now int64) *lane {
+	was := e.out.bound[e.p.Encoding].l
+	if l != was {
+		return l
+	}
+	best := l
+	for _, o := range b.s.lanes.all() {
+		o.refresh(now)
+		o.bucket.advance(now)
+		if o != was && o.free() && (best == was || o.load() < best.load()) {
+			best = o
+		}
+	}
+	return best
+}
+
 // awaits tells whether a packet before seq is missing that may only be late.
 func (c *chain) awaits(seq uint16) bool {
 	for i := range c.gaps {

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"maille/relay"
+	"maille/relay/track"
 )
 
 // Browsers take a packet that was overtaken for lost and ask for it.
@@ -30,5 +33,51 @@ func TestLanesKeepOrder(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A repair leaves on another lane than the one its stream is on, while one has room.
+func TestRepairsTakeAnotherLane(t *testing.T) {
+	s := bareSession(t)
+	tr := track.New("TR_v", relay.Video, "")
+	defer tr.Close()
+	o := &outStream{s: s, track: tr}
+	now := relay.Now()
+	lanes := []*lane{newLane(s, nil), newLane(s, nil), newLane(s, nil)}
+	for _, l := range lanes {
+		l.polled, l.window, l.most = now+int64(time.Hour), 100*fullPacket, 100*fullPacket
+		l.bucket.set(1e9, 1e6, now)
+	}
+	s.lanes.list.Store(&lanes)
+	s.heard.Store(now) // or the path would be taken for cut
+	b := &bundler{s: s}
+	defer b.release()
+	sent := func() *lane {
+		b.step(now)
+		var on *lane
+		for _, l := range lanes {
+			for len(l.out) > 0 {
+				freeDatagram(<-l.out)
+				on = l
+			}
+		}
+		return on
+	}
+	for seq := range uint16(20) {
+		p := fill(seq, 1000)
+		s.queue.push(entry{p: p, out: o, at: now})
+		first := sent()
+		s.queue.push(entry{p: p, out: o, at: now, repair: true})
+		if again := sent(); first == nil || again == nil || again == first {
+			t.Errorf("packet %d left on lane %p, and again on %p", seq, first, again)
+		}
+		p.Release()
+	}
+	for _, l := range lanes[1:] {
+		l.gone.Store(true)
+	}
+	s.queue.push(entry{p: fill(20, 1000), out: o, at: now, repair: true})
+	if sent() != lanes[0] {
+		t.Error("a repair waits although a lane has room")
 	}
 }
