@@ -174,6 +174,7 @@ func narrowTries(t *testing.T, temporals int, declared bool, seen time.Duration)
 			t.Fatal("no lowest layer after three seconds")
 		}
 	}
+	t.Logf("the lowest layer after %v", time.Since(narrow))
 	tries, before := 0, true
 	for time.Since(narrow) < 40*time.Second {
 		pass(20 * time.Millisecond)
@@ -187,11 +188,13 @@ func narrowTries(t *testing.T, temporals int, declared bool, seen time.Duration)
 		t.Errorf("the highest layer was tried %d times", tries)
 	}
 	c.Net.OneWay("node-paris", "client-2", sim.Path{Delay: 10 * time.Millisecond})
-	for free := time.Now(); bob.layer(camera.Info.Sid) != 2; {
+	free := time.Now()
+	for bob.layer(camera.Info.Sid) != 2 {
 		if time.Since(free) > 15*time.Second {
 			t.Fatal("no highest layer fifteen seconds after the path is wide again")
 		}
 	}
+	t.Logf("the highest layer after %v", time.Since(free))
 }
 
 // Through a path that hardly carries sound, video is held back: the viewer is told, and

@@ -62,11 +62,14 @@ func (o *offer) costs() (out allocate.Rates) {
 			}
 			continue
 		}
-		sum := 0.0
+		sum, expected := 0.0, o.expected(s)
+		if o.svc { // that is of all layers up to it
+			expected = max(expected-below[relay.MaxTemporal-1], 0)
+		}
 		for t, rate := range o.rates[s] {
 			sum += rate
 			if t > 0 && !o.known.Has(uint8(s), uint8(t)) {
-				sum = max(sum*partly[t]/partly[t-1], o.expected(s)*partly[t])
+				sum = max(sum*partly[t]/partly[t-1], expected*partly[t])
 			}
 			out[s][t] = sum
 			if o.svc {

@@ -48,6 +48,7 @@ func TestCostAsDeclared(t *testing.T) {
 		{"it says much too little", offer{rates: seen, known: relay.Spatial(0), declared: []float64{1, 1, 1}}, [3]float64{20_000, 20_000, 20_000}},
 		{"it says much too much", offer{declared: []float64{1e12, 1e12, 1e12}}, [3]float64{80_000, 260_000, 880_000}},
 		{"nothing speaks against the path", offer{declared: []float64{1e12, 60_000, 1e12}, wide: true}, [3]float64{20_000, 65_000, 220_000}},
+		{"layers upon layers", offer{rates: track.Rates{{20_000}, {10_000}}, known: relay.Spatial(0) | relay.UpTo(1, 0), declared: declared, svc: true}, [3]float64{20_000, 66_000, 165_000}},
 		{"it says nothing of some", offer{declared: []float64{0, 60_000, 0}}, [3]float64{20_000, 66_000, 220_000}},
 	} {
 		got := c.costs()
