@@ -16,6 +16,9 @@ const (
 	// askSeldom.
 	askAgain  = 2 * time.Second
 	askSeldom = 16 * time.Second
+	// askResumed is how long it is waited for once the client has resumed: what was asked
+	// before went to its former socket, unless it was a moment ago.
+	askResumed = 500 * time.Millisecond
 )
 
 // asking is how a Duplex peer gets sections to send in. Fields are guarded by Peer.mu.
@@ -29,7 +32,8 @@ type asking struct {
 	offered  bool            // its first offer was answered
 	refused  [2]bool         // by kind: the client has no codec that this node sends
 	answered chan struct{}   // an offer was answered
-	leaving  map[string]bool // mids that the exchange under way frees; under Peer.nego
+	resumed  bool            // by one that restarted ICE
+	leaving  map[string]bool // mids that the exchange frees; under Peer.nego
 }
 
 func (a *asking) init() {
@@ -37,8 +41,7 @@ func (a *asking) init() {
 }
 
 // exchanged notes what the client offered, once it is answered.
-func (p *Peer) exchanged(in *sdp.Checked) {
-	clear(p.down.ask.leaving)
+func (p *Peer) exchanged(in *sdp.Checked, resumed bool) {
 	used := make(map[string]bool)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +51,7 @@ func (p *Peer) exchanged(in *sdp.Checked) {
 		}
 	}
 	a := &p.down.ask
-	a.sections, a.free, a.total, a.offered = [2]int{}, [2]int{}, len(in.Sections), true
+	a.sections, a.free, a.total, a.offered, a.resumed = [2]int{}, [2]int{}, len(in.Sections), true, resumed
 	for _, s := range in.Sections {
 		if !s.Takes {
 			continue
@@ -155,12 +158,15 @@ func (p *Peer) offeredWithin(d time.Duration, enough [2]int) bool {
 		a := &p.down.ask
 		_, more := a.want()
 		ok := !more || a.sections[relay.Audio] >= enough[relay.Audio] && a.sections[relay.Video] >= enough[relay.Video]
+		resumed := a.resumed
 		p.mu.Unlock()
-		if ok {
+		switch {
+		case ok:
 			return true
-		}
-		if first {
-			timer.Reset(askAgain) // it crossed the request, or came on a new socket
+		case resumed:
+			timer.Reset(askResumed)
+		case first:
+			timer.Reset(askAgain) // it crossed the request
 		}
 	}
 }

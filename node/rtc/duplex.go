@@ -24,11 +24,15 @@ func (p *Peer) leave(s *Subscriber) {
 
 // vacate takes the subscriptions that ended out of their sections. A section is told to
 // be inactive before it is used again: clients notice a new track by that change only.
-func (p *Peer) vacate() {
+// A client that resumed may have lost the answer that said so, and is told again.
+func (p *Peer) vacate(resumed bool) {
 	p.mu.Lock()
 	leavers := p.down.ask.leavers
 	p.down.ask.leavers = nil
 	p.mu.Unlock()
+	if !resumed {
+		clear(p.down.ask.leaving)
+	}
 	for _, s := range leavers {
 		if t := p.evict(s); t != nil {
 			p.down.ask.leaving[t.Mid()] = true
@@ -51,9 +55,10 @@ func (p *Peer) evict(s *Subscriber) *webrtc.RTPTransceiver {
 	return t
 }
 
-// place gives the subscriptions without section those that the offer has free. The
-// caller holds nego; pion has the offer.
-func (p *Peer) place(in *sdp.Checked) {
+// place gives the subscriptions without section those that the offer has free. While
+// some are to stay empty for a client that resumed, all of the kind are, as pion takes
+// the first. The caller holds nego; pion has the offer.
+func (p *Peer) place(in *sdp.Checked, resumed bool) {
 	byMid := make(map[string]sdp.Section, len(in.Sections))
 	for _, s := range in.Sections {
 		byMid[s.Mid] = s
@@ -64,10 +69,14 @@ func (p *Peer) place(in *sdp.Checked) {
 		return
 	}
 	var free [2]int
-	var refused [2]bool
+	var refused, kept [2]bool
 	for _, t := range p.pc.GetTransceivers() {
 		kind := kindOf(t)
-		if t.Sender() != nil || !byMid[t.Mid()].Takes || p.down.ask.leaving[t.Mid()] || refused[kind] {
+		if t.Sender() != nil || !byMid[t.Mid()].Takes || refused[kind] {
+			continue
+		}
+		if p.down.ask.leaving[t.Mid()] {
+			kept[kind] = resumed
 			continue
 		}
 		if free[kind] == 0 && len(sendable(offeredCodecs(t), "")) == 0 {
@@ -81,7 +90,7 @@ func (p *Peer) place(in *sdp.Checked) {
 	waiting := slices.Clone(p.down.ask.homeless)
 	p.mu.Unlock()
 	for _, s := range waiting {
-		if free[s.down.Kind] > 0 && p.house(s, byMid) {
+		if free[s.down.Kind] > 0 && !kept[s.down.Kind] && p.house(s, byMid) {
 			free[s.down.Kind]--
 		}
 	}

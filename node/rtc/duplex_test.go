@@ -68,9 +68,14 @@ func (d *duplexPair) sections(audio, video uint32) {
 
 func (d *duplexPair) negotiate() {
 	d.w.t.Helper()
+	d.exchange(nil)
+}
+
+func (d *duplexPair) exchange(o *webrtc.OfferOptions) {
+	d.w.t.Helper()
 	d.nego.Lock()
 	defer d.nego.Unlock()
-	offer, err := d.pc.CreateOffer(nil)
+	offer, err := d.pc.CreateOffer(o)
 	d.w.check(err)
 	d.w.check(d.pc.SetLocalDescription(offer))
 	d.next++

@@ -100,11 +100,12 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	if p.closing() {
 		return "", ErrClosed
 	}
-	if err := p.restarted(in.Ufrag); err != nil {
+	resumed, err := p.restarted(in.Ufrag)
+	if err != nil {
 		p.refuse(guard.Restart)
 		return "", err
 	}
-	out, err := p.exchange(in)
+	out, err := p.exchange(in, resumed)
 	if err != nil {
 		return "", fmt.Errorf("offer %d: %w", id, err)
 	}
@@ -114,7 +115,7 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 	out = p.audioTerms(out)
 	p.mu.Unlock()
 	if p.role == Duplex {
-		p.exchanged(in)
+		p.exchanged(in, resumed)
 		p.startReady()
 	}
 	return out, nil
@@ -122,16 +123,16 @@ func (p *Peer) SetOffer(text string, id uint32) (string, error) {
 
 // exchange has pion answer an offer; the caller holds nego. pion may tell of its
 // streams before exchange returns.
-func (p *Peer) exchange(in *sdp.Checked) (string, error) {
+func (p *Peer) exchange(in *sdp.Checked, resumed bool) (string, error) {
 	if p.role == Duplex {
-		p.vacate()
+		p.vacate(resumed)
 	}
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp.Prune(in.Text, takes)}); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	p.chooseCodecs(in)
 	if p.role == Duplex {
-		p.place(in)
+		p.place(in, resumed)
 	}
 	answer, err := p.pc.CreateAnswer(nil)
 	if err != nil {
@@ -166,23 +167,23 @@ func (p *Peer) nextBounds() sdp.Bounds {
 	return b
 }
 
-// restarted bounds the client's ICE restarts: each builds new candidates and forgets
-// the old.
-func (p *Peer) restarted(ufrag string) error {
+// restarted tells whether the client restarts ICE, which it does when it resumes on a new
+// socket, and bounds that: each restart builds new candidates and forgets the old.
+func (p *Peer) restarted(ufrag string) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if ufrag == p.up.ufrag {
-		return nil
+		return false, nil
 	}
 	first := p.up.ufrag == ""
 	p.up.ufrag = ufrag
 	if first {
-		return nil
+		return false, nil
 	}
 	if !p.up.restarts.allow(p.engine.now()) {
-		return limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
+		return false, limit("ICE restarts a minute", maxRestarts+1, maxRestarts)
 	}
-	return nil
+	return true, nil
 }
 
 // restarts are when ICE was restarted, the last maxRestarts times.

@@ -96,7 +96,7 @@ func TestStreamBeforeItsSection(t *testing.T) {
 				in, err := sdp.Check(offer.SDP, sdp.OfferBounds)
 				w.check(err)
 				u.peer.nego.Lock()
-				answer, err := u.peer.exchange(in)
+				answer, err := u.peer.exchange(in, false)
 				u.peer.nego.Unlock()
 				w.check(err)
 				synctest.Wait() // pion's calls are through
