@@ -10,7 +10,7 @@ import "time"
 // That is an exception to the rule that nothing waits for more to come, and what it is for:
 // of both ends together, against a plain QUIC connection with a packet a datagram, 40,000
 // packets a second that come in heaps took 1.60 times the processor time without rounds and
-// 1.0 to 1.25 with them, 10,000 that come one by one take 0.4 to 0.5, and a packet waits a
+// 1.0 to 1.25 with them, 10,000 that come one by one take 0.4 to 0.6, and a packet waits a
 // tenth of the frame of sound in it at most. In heaps 10,000 take 0.9 to 1.4 times as much
 // all the same: quic-go then puts seven of them into a packet of QUIC's by itself.
 const (
