@@ -19,6 +19,7 @@ const tiles = (guest) =>
       where: li.querySelector(".where").textContent,
       mine: li.classList.contains("mirror"),
       muted: li.classList.contains("muted"),
+      blank: li.classList.contains("blank"), // the name's letters, not the picture
       width: li.querySelector("video").videoWidth,
       time: li.querySelector("video").currentTime,
       // The same, for people who do not see it.
@@ -65,7 +66,7 @@ async function meet(ctx) {
       const list = await tiles(guest);
       const still = names.filter((n) => {
         const tile = list.find((t) => t.who.startsWith(n));
-        if (!tile?.width) return true;
+        if (!tile?.width || tile.blank) return true;
         if (!before.has(n)) before.set(n, tile.time);
         return tile.time <= before.get(n);
       });

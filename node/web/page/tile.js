@@ -20,6 +20,7 @@ export class Tile {
     });
     element.tile = this;
     element.classList.toggle("screen", screen);
+    for (const event of ["loadedmetadata", "resize"]) this.video.addEventListener(event, () => this.reveal());
     this.pin.addEventListener("click", () => onPin(key));
     element.addEventListener("dblclick", (event) => { if (!event.target.closest("button")) onPin(key); });
   }
@@ -32,7 +33,7 @@ export class Tile {
     this.mine = mine;
     const { classList } = this.element, silent = microphoneOff(person) && !screen;
     classList.toggle("mirror", Boolean(mine && !screen));
-    classList.toggle("blank", !track);
+    this.reveal();
     classList.toggle("speaking", person.speaking && !screen);
     classList.toggle("weak", quality === "poor");
     classList.toggle("muted", silent);
@@ -54,6 +55,10 @@ export class Tile {
     this.pin.setAttribute("aria-label", t("pin", { name }));
     this.pin.title = t(pinned ? "unpinShort" : "pinShort");
   }
+
+  // reveal shows whose picture it is until there is one: a track is there before its first
+  // frame.
+  reveal() { this.element.classList.toggle("blank", !this.video.srcObject || !this.video.videoWidth); }
 
   // react lets a reaction rise over the picture.
   react(name) {
