@@ -261,14 +261,13 @@ func (l *land) check() {
 			l.t.Fatalf("rosters differ:\n%s\n%s", rosters[farNodes[0]], rosters[name])
 		}
 	}
-	want := make(map[string]string)
-	first := l.rooms[farNodes[0]]
-	_ = first.call(func() {
-		for _, m := range first.roster.Members() {
-			want[m.Info.Identity] = fmt.Sprint(m.Info.Sid, " ", m.Info.Version, " ", m.Node)
-		}
-	})
 	for name, d := range l.eyes {
+		r, want := l.rooms[name], make(map[string]string)
+		_ = r.call(func() {
+			for _, m := range r.roster.Members() {
+				want[m.Info.Identity] = fmt.Sprint(m.Info.Sid, " ", r.lifted(m.Info).Version, " ", m.Node)
+			}
+		})
 		got, own := d.view(), "eye-"+name
 		got[own] = want[own]
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -28,8 +28,6 @@ type news struct {
 	hidden bool
 	// before is the end of the session that info replaces; nil if there is none.
 	before *livekit.ParticipantInfo
-	// fell is an end made up for a session that is known by a later version; see fall.
-	fell *livekit.ParticipantInfo
 	// vanished is the end of someone who hides from now on, as the others see it; nil for
 	// who was hidden before, or is not now.
 	vanished *livekit.ParticipantInfo
@@ -59,40 +57,44 @@ func newsOf(c roster.Change) news {
 
 // ended is the last info of a participant.
 func ended(m *roster.Member, why livekit.DisconnectReason) *livekit.ParticipantInfo {
-	return over(m.Info, why)
-}
-
-func over(last *livekit.ParticipantInfo, why livekit.DisconnectReason) *livekit.ParticipantInfo {
-	info := proto.Clone(last).(*livekit.ParticipantInfo)
+	info := proto.Clone(m.Info).(*livekit.ParticipantInfo)
 	info.State, info.DisconnectReason, info.Tracks, info.DataTracks = livekit.ParticipantInfo_DISCONNECTED, why, nil, nil
 	info.Version++
 	return info
 }
 
-// height is the version by which clients may know a session that a node took over, and
-// when it was told.
+// height is how far the versions have come by which clients know a session that a node
+// took over.
 type height struct {
 	identity string
-	version  uint32
+	told     uint32 // the last that clients may have heard
+	lift     uint32 // how much more they are told than the session's node says
 	at       time.Time
 }
 
-// fall looks for a session of which clients may have heard a later version than its node
-// says now: two nodes went on with it, and the one that told the later version let go.
-// Clients take no older version, so to them it ends, and begins anew. What of that is
-// still untold is told with n.
-func (r *Room) fall(n news, now time.Time) news {
-	n.fell = r.untold[n.info.Identity].fell
-	h, high := r.heights[n.info.Sid]
-	if n.info.State != livekit.ParticipantInfo_DISCONNECTED && n.info.Version < h.version {
-		n.fell = over(n.info, livekit.DisconnectReason_MIGRATION)
-		n.fell.Version = h.version + 1
-		r.departed[n.info.Identity] = departure{news{info: n.fell, hidden: n.hidden}, now} // for those who are away
+// rise notes what clients are told of a session. When they may have heard of a later
+// version than its node says now, they are told later ones from here on, as they take no
+// older: two nodes went on with the session, and the one that told that version let go.
+func (r *Room) rise(info *livekit.ParticipantInfo, now time.Time) {
+	h, high := r.heights[info.Sid]
+	if !high && info.Version < versionStep {
+		return // no node took it over
 	}
-	if high || n.info.Version >= versionStep { // no node that took nothing over comes that far
-		r.heights[n.info.Sid] = height{n.info.Identity, n.info.Version, now}
+	if info.Version+h.lift < h.told {
+		h.lift = h.told + 1 - info.Version
 	}
-	return n
+	r.heights[info.Sid] = height{info.Identity, info.Version + h.lift, h.lift, now}
+}
+
+// lifted is a participant's info with the version that clients here are told.
+func (r *Room) lifted(info *livekit.ParticipantInfo) *livekit.ParticipantInfo {
+	h := r.heights[info.Sid]
+	if h.lift == 0 {
+		return info
+	}
+	info = proto.Clone(info).(*livekit.ParticipantInfo)
+	info.Version += h.lift
+	return info
 }
 
 // quiet reports whether a change can wait: someone without tracks came or went.
@@ -115,14 +117,17 @@ func (r *Room) spread(changes []roster.Change) {
 	var loud []news
 	early := len(r.untold) == 0 && now.Sub(r.quietAt) >= quietInterval
 	for _, c := range changes {
-		n := r.fall(newsOf(c), now)
-		switch d := r.departed[n.info.Identity]; {
+		n := newsOf(c)
+		switch {
 		case c.New == nil:
 			r.departed[n.info.Identity] = departure{n, now}
 		case n.vanished != nil:
 			r.departed[n.info.Identity] = departure{news{info: n.vanished}, now}
-		case !n.hidden && (d.info.GetSid() != n.info.Sid || d.info.GetVersion() <= n.info.Version):
+		case !n.hidden:
 			delete(r.departed, n.info.Identity)
+		}
+		if c.New != nil {
+			r.rise(c.New.Info, now)
 		}
 		if !r.quiet(c) || early {
 			if early {
@@ -196,10 +201,7 @@ func (p *Participant) update(list []news) {
 		if n.before != nil && p.join.Client.GetProtocol() < identityProtocol {
 			put(n.before)
 		}
-		if n.fell != nil && n.info.Identity != p.identity {
-			put(n.fell)
-		}
-		put(n.info)
+		put(p.room.lifted(n.info))
 	}
 	flush()
 }
