@@ -28,10 +28,11 @@ const (
 	probeWait  = int64(2 * time.Second)
 	probeLong  = int64(8 * time.Second)
 	// probeTrust is how long a passed probe has to prove true. A rate that did not is left
-	// alone for burntFirst, and each time for longer.
+	// alone for burntFirst, and then for longer, but no longer than leaves time to use a path
+	// that is free again within fifteen seconds.
 	probeTrust = int64(5 * time.Second)
-	burntFirst = int64(10 * time.Second)
-	burntLong  = int64(20 * time.Second)
+	burntFirst = int64(6 * time.Second)
+	burntLong  = int64(10 * time.Second)
 	burntShare = 0.85
 	// Once so much of that rate arrives and nothing queues, the path has become another.
 	burntRefuted = 0.85
