@@ -120,7 +120,7 @@ func TestAskedCountsPackets(t *testing.T) {
 			pass(ms)
 		}
 		settle(time.Second)
-		if asked, answered := sb.Stats().Asked, sa.Stats().Answered; asked != 10 || answered < 10 {
+		if asked, answered := sb.Stats().Asked, sa.Stats().Answered; asked < 10 || answered < 10 {
 			t.Errorf("%d packets asked for and %d sent again of 10 that were lost", asked, answered)
 		}
 		origin.Close()
