@@ -198,11 +198,14 @@ func (b *bundler) fill(bundle *wire.Bundle, l *lane, now int64) {
 			b.held = e
 			return
 		}
+		encoding := e.p.Encoding // which add lets go of
 		if !b.add(bundle, e) {
 			b.held = e
 			return
 		}
-		e.out.bind(e, l, now)
+		if !e.repair {
+			e.out.bound[encoding] = binding{l, now}
+		}
 		b.tailLane = l
 	}
 }

@@ -48,7 +48,7 @@ func TestDrainedWhilePacketsTakeLong(t *testing.T) {
 		close(gate)
 		settle(time.Second)
 		if st := sa.Stats(); came != int(seq) || st.Answered > 0 || st.Lost > 0 {
-			t.Errorf("%d of %d came, %d datagrams lost, %d packets sent again", came, seq, st.Lost, st.Answered)
+			t.Errorf("%d of %d came, %d datagrams lost, %d packets sent again; drops %v, cap %v", came, seq, st.Lost, st.Answered, st.Drops, st.Cap)
 		}
 		if n := sb.held.Load(); n != 0 {
 			t.Errorf("%d datagrams held in the end", n)

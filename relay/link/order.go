@@ -31,13 +31,6 @@ func (o *outStream) lane(e entry, now int64) *lane {
 	return b.l
 }
 
-// bind notes that a packet of the stream goes by the lane.
-func (o *outStream) bind(e entry, l *lane, now int64) {
-	if !e.repair {
-		o.bound[e.p.Encoding] = binding{l, now}
-	}
-}
-
 // apart returns a lane for a repair other than the one its stream is on, whose window the
 // loss has shut or will; l if there is none with room.
 func (b *bundler) apart(e entry, l *lane, now int64) *lane {
