@@ -36,10 +36,12 @@ func TestDrainedWhilePacketsTakeLong(t *testing.T) {
 				origin.Push(fill(seq, 1000))
 			}
 		}
-		push(1500) // so that the window lets more than QUIC keeps be under way
-		settle(time.Second)
+		for range 15 { // so that the window lets more than QUIC keeps be under way
+			push(100)
+			settle(100 * ms)
+		}
 		slow = true
-		for range 25 { // one goes on while twenty come
+		for range 12 { // one goes on while twenty come
 			push(20)
 			settle(2 * ms)
 			gate <- struct{}{}
