@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,56 +92,6 @@ func TestDuplexRequestLostWithTheSocket(t *testing.T) {
 		defer d.nego.Unlock()
 		if n := len(d.carried()); n != 4 {
 			t.Errorf("%d tracks, want 4: asked %v", n, d.requests())
-		}
-	})
-}
-
-// What may reach the client before the answer that tells its SSRC names its section, until
-// the client reports of it.
-func TestDuplexEarlyPacketsNameTheirSection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
-		d := w.duplex()
-		defer d.pc.GracefulClose()
-		var rx sync.Mutex
-		var mids []string
-		d.pc.OnTrack(func(tr *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-			id := uint8(0)
-			for _, e := range receiver.GetParameters().HeaderExtensions {
-				if e.URI == uriMid {
-					id = uint8(e.ID)
-				}
-			}
-			for {
-				p, _, err := tr.ReadRTP()
-				if err != nil {
-					return
-				}
-				rx.Lock()
-				mids = append(mids, string(p.GetExtension(id)))
-				rx.Unlock()
-			}
-		})
-		tr := d.subscribe("TR_V", relay.Video, webrtc.MimeTypeVP8)
-		d.negotiate()
-		w.wait("connected", func() bool { return d.last() == Connected })
-		far := &camera{now: w.now}
-		stop := every(10*time.Millisecond, func() { tr.Push(far.next()) })
-		defer stop()
-		w.wait("packets without it", func() bool {
-			rx.Lock()
-			defer rx.Unlock()
-			return len(mids) > 0 && mids[len(mids)-1] == ""
-		})
-		rx.Lock()
-		defer rx.Unlock()
-		var want string
-		for mid := range d.carried() {
-			want = mid
-		}
-		if len(mids) < 2 || mids[0] != want {
-			t.Errorf("the first of %d packets names section %q, want %q", len(mids), mids[0], want)
 		}
 	})
 }

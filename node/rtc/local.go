@@ -35,18 +35,9 @@ func (l local) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, erro
 	chosen := b.choose(s.down.Mime)
 	for _, e := range c.HeaderExtensions() {
 		setExtension(&b.ids, e.URI, uint8(e.ID))
-		if e.URI == uriMid && s.down.Kind == relay.Video {
-			b.ids.Mid = uint8(e.ID)
-		}
 	}
 	if s.down.Kind == relay.Audio {
 		b.ids.TransportCC = 0 // see extensions; a Duplex peer has it for what it receives
-	} else {
-		s.peer.mu.Lock()
-		if s.transceiver != nil {
-			b.mid = []byte(s.transceiver.Mid())
-		}
-		s.peer.mu.Unlock()
 	}
 	if !b.usable {
 		s.peer.log.Info("client does not take codec", "track", s.down.Sid, "mime", s.down.Mime)

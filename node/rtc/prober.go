@@ -96,7 +96,7 @@ func (s *Subscriber) fill() bool {
 		return false
 	}
 	w := &s.writer
-	w.head(&s.peer.path, b, nil, nil, rewrite.Out{Seq: w.rtxSeq, Timestamp: w.header.Timestamp}, false, false)
+	w.head(&s.peer.path, b, nil, nil, rewrite.Out{Seq: w.rtxSeq, Timestamp: w.header.Timestamp}, false)
 	w.rtxSeq++
 	w.header.PayloadType, w.header.SSRC = b.rtx, b.rtxSSRC
 	w.header.Padding, w.header.PaddingSize = true, probePadding

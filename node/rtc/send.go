@@ -31,15 +31,13 @@ type writer struct {
 
 func newWriter() writer {
 	return writer{
-		header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 5)},
+		header: rtp.Header{Version: 2, Extensions: make([]rtp.Extension, 0, 4)},
 		dd:     make([]byte, 0, 255), payload: make([]byte, 0, originBytes+relay.BufferSize), rtxSeq: firstSeq(),
 	}
 }
 
-// head fills the header for a packet as o says; in is nil for padding. A packet that is
-// early names its section: on a Duplex it may outrun the answer that tells its SSRC, and
-// Firefox then takes it for the only section that has the payload type.
-func (w *writer) head(c *pathToClient, b *binding, in *relay.Packet, f *frames, o rewrite.Out, marker, early bool) {
+// head fills the header for a packet as o says; in is nil for padding.
+func (w *writer) head(c *pathToClient, b *binding, in *relay.Packet, f *frames, o rewrite.Out, marker bool) {
 	h := &w.header
 	h.Padding, h.PaddingSize, h.Marker = false, 0, marker
 	h.PayloadType, h.SSRC, h.SequenceNumber, h.Timestamp = b.pt, b.ssrc, o.Seq, o.Timestamp
@@ -54,9 +52,6 @@ func (w *writer) head(c *pathToClient, b *binding, in *relay.Packet, f *frames, 
 		}
 		w.extend(b.ids.CaptureTime, in.CaptureTime)
 		w.extend(b.ids.PlayoutDelay, w.delay)
-	}
-	if early {
-		w.extend(b.ids.Mid, b.mid)
 	}
 	if b.ids.TransportCC != 0 {
 		binary.BigEndian.PutUint16(w.numbers[:], uint16(c.next.Add(1)))
@@ -145,7 +140,7 @@ func (s *Subscriber) padding(b *binding, o rewrite.Out) {
 
 // again sends a packet that the client missed; the caller holds mu.
 func (s *Subscriber) again(b *binding, p *relay.Packet, o rewrite.Out) {
-	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || b.ids.PlayoutDelay != 0 || b.ids.Mid != 0 || s.out.svc) {
+	if b.rtx == 0 && (b.ids.TransportCC != 0 || b.ids.Descriptor != 0 || b.ids.PlayoutDelay != 0 || s.out.svc) {
 		return // it might not be the same: see extensions
 	}
 	s.send(&paced{s: s, b: b, p: p, out: o, marker: s.out.marked(p), again: true, size: len(p.Payload) + packetOverhead})
@@ -176,7 +171,7 @@ func (s *Subscriber) leave(w *paced) {
 // write sends a packet; the caller holds mu.
 func (s *Subscriber) write(out *paced) {
 	w, b, p := &s.writer, out.b, out.p
-	w.head(&s.peer.path, b, p, &s.out.frames, out.out, out.marker, s.heard.Load() == nil)
+	w.head(&s.peer.path, b, p, &s.out.frames, out.out, out.marker)
 	payload, ok := w.payload[:0], p != nil
 	if out.again && b.rtx != 0 { // the retransmission format (RFC 4588), else the very same packet
 		payload = binary.BigEndian.AppendUint16(payload, out.out.Seq)

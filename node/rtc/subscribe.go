@@ -58,7 +58,6 @@ type binding struct {
 	ssrc    uint32
 	rtxSSRC uint32
 	ids     packet.ExtMap
-	mid     []byte                      // of the section
 	usable  bool                        // the client takes the codec
 	formats []webrtc.RTPCodecParameters // all that the client takes
 }
