@@ -29,6 +29,25 @@ type laneCount struct {
 	recent  [outcomes]tally
 	tallied int
 	pressed int // decisions since the last change that saw packets wait
+	accused accused
+	// acquitted, of the last decision: the limit that an earlier one asked for is to go.
+	acquitted bool
+}
+
+// accused is a limit for a loss that was taken for congestion. If what is lost stays as much
+// although less is sent, it was not.
+type accused struct {
+	at   int64 // 0 for none
+	loss float64
+}
+
+// acquits tells, once, that the loss after a limit is that of before.
+func (a *accused) acquits(now int64, window outcome) bool {
+	if a.at == 0 || now-a.at < acquitAfter {
+		return false
+	}
+	a.at = 0
+	return window.sent() >= 50 && window.loss() > max(muchLoss, acquitShare*a.loss)
 }
 
 // outcomes, one per decision, make the window over which loss and delivery are compared.
@@ -102,6 +121,8 @@ const (
 	fewLanes = 8
 	// muchLoss is rarely random.
 	muchLoss = 0.08
+	// acquitAfter is a window of outcomes and what was under way before it.
+	acquitAfter, acquitShare = int64(1400 * time.Millisecond), 0.4
 	// uselessMin is how long growth that did harm is not tried again; it doubles up to
 	// uselessMax. Short at first, because the judgement may have been wrong.
 	uselessMin = int64(2 * time.Second)
@@ -121,6 +142,9 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 	}
 	waits := c.observe(now, st)
 	window := c.tally(tally{now, st.arrived, st.lost})
+	if c.acquitted = c.accused.acquits(now, window); c.acquitted {
+		c.useless = now
+	}
 	switch {
 	case now-c.changed < int64(st.rtt)+int64(100*time.Millisecond):
 		return st.want, false
@@ -130,6 +154,7 @@ func (c *laneCount) decide(now int64, st laneState) (want int, congested bool) {
 	case waits && c.judging(now, st) && window.harms(c.before):
 		c.pause = min(max(2*c.pause, uselessMin), uselessMax)
 		c.useless = now + c.pause
+		c.accused = accused{now, window.loss()}
 		return c.to(now, c.fewer), true
 	case waits && !st.congested && 4*st.lanes >= 3*st.want && st.want < c.most && now >= c.useless && c.growable(now, st, window):
 		c.to(now, st.want)
@@ -170,7 +195,7 @@ func (c *laneCount) judging(now int64, st laneState) bool {
 
 // forgive forgets what was lost so far, and what was concluded from it.
 func (c *laneCount) forgive(now int64) {
-	c.changed, c.useless, c.pause = now, now, 0
+	c.changed, c.useless, c.pause, c.accused = now, now, 0, accused{}
 	c.grew, c.tallied, c.pressed = false, 0, 0
 }
 

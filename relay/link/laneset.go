@@ -231,8 +231,11 @@ func (s *Session) tuneLanes(now int64) {
 		loss: loss, arrived: s.counters.arrived.Load(), lost: s.counters.lost.Load(), congested: congested,
 		shed: s.shedding && s.sent.rateCap() == 0, room: s.lanes.room() / max(delivered, 1),
 	})
-	if full {
+	switch {
+	case full:
 		s.sent.limit(now)
+	case s.count.acquitted:
+		s.sent.forgive()
 	}
 	s.wantLanes(want)
 }

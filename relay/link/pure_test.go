@@ -308,6 +308,32 @@ func TestLaneCount(t *testing.T) {
 	}
 }
 
+func TestALimitGoesIfWhatIsLostStays(t *testing.T) {
+	at := int64(time.Minute)
+	for _, c := range []struct {
+		name   string
+		before float64
+		after  outcome
+		want   bool
+	}{
+		{"random", .35, outcome{.6, 160, 40}, true},
+		{"congestion", .35, outcome{.6, 190, 10}, false},
+		{"mostly congestion", .6, outcome{.6, 160, 40}, false},
+		{"too few to tell", .35, outcome{.6, 30, 10}, false},
+	} {
+		a := accused{at, c.before}
+		if a.acquits(at+acquitAfter-1, c.after) {
+			t.Errorf("%s: before what was under way has come", c.name)
+		}
+		if got := a.acquits(at+acquitAfter, c.after); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		if a.acquits(at+2*acquitAfter, c.after) {
+			t.Errorf("%s: twice", c.name)
+		}
+	}
+}
+
 func TestShedderTakesFromTheTopAndComesBackAsItFits(t *testing.T) {
 	var d shedder
 	layers := []layerLoad{
