@@ -25,6 +25,17 @@
 //	5 %       99.96 %  100.00 %     1.017     0.00 %    0.00 %    94.81 %   95.47 %
 //	20 %      26.62 %   99.93 %     1.033     0.00 %    0.00 %    80.14 %   77.80 %
 //
+// Video of maille in time over other round trips, uniform losses; audio was never under
+// 99.1 %. At 10 and 30 ms a repair has little time to come; at 300 ms 64 lanes at their
+// smallest windows are too few.
+//
+//	loss      10 ms      30 ms     100 ms     300 ms
+//	0.1 %   99.98 %    99.97 %   100.00 %   100.00 %
+//	1 %     99.84 %    99.76 %   100.00 %   100.00 %
+//	2 %     99.47 %    99.50 %   100.00 %    85.77 %
+//	5 %     98.67 %    98.76 %    99.94 %    47.00 %
+//	20 %    89.91 %    59.84 %    31.15 %    18.11 %
+//
 // Through a bottleneck of 10 Mbit/s for 20 s: no audio lost, 97.80 % of it in time, queue
 // p95 36 ms, upper layers back 7.4 s after its end; with a queue of 100 ms: no audio lost,
 // 32 ms, 6.8 s. In virtual time one pair carried the most that was offered at 0 %, 386 Mbit/s.
