@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -218,9 +219,13 @@ type Received struct {
 	codec       atomic.Pointer[codec.Codec]
 	Packets     atomic.Uint64
 	Bytes       atomic.Uint64
+	// Openings counts packets that play nothing, which come before the first that does.
+	Openings atomic.Uint64
 	// Gaps counts sequence numbers that had not come when a later one did.
 	Gaps      atomic.Uint64
 	Keyframes atomic.Uint64
+	// Keyed says that the first packet of VP8 was a keyframe.
+	Keyed atomic.Bool
 	// Size is the payload size of the newest packet: publishers send each encoding
 	// with its own.
 	Size atomic.Uint64
@@ -253,6 +258,9 @@ func (r *Received) Codec() codec.Codec {
 	return codec.Unknown
 }
 
+// silence begins an opus packet without sound (RFC 6716 section 3.1).
+var silence = []byte{0xf8, 0xff, 0xfe}
+
 func (r *Received) read(t *webrtc.TrackRemote) {
 	var last uint16
 	first := true
@@ -270,6 +278,11 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 		} else {
 			r.Longest.Store(max(r.Longest.Load(), int64(now.Sub(came))))
 			came = now
+		}
+		if r.Packets.Load() == 0 && (len(p.Payload) == 0 || bytes.HasPrefix(p.Payload, silence)) {
+			last, first = p.SequenceNumber, false
+			r.Openings.Add(1)
+			continue
 		}
 		if len(p.Payload) == 0 {
 			continue
@@ -295,6 +308,9 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 			var key bool
 			if id, key, body = parseFrame(p.Payload); key {
 				r.Keyframes.Add(1)
+			}
+			if !seen {
+				r.Keyed.Store(key)
 			}
 			// Every frame is one packet, so a packet that is n later holds a picture that is
 			// at most n later; padding makes it fewer.

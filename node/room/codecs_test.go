@@ -117,6 +117,24 @@ func TestEnabledMime(t *testing.T) {
 	}
 }
 
+func TestHearsByPacket(t *testing.T) {
+	for _, tt := range []struct {
+		client *livekit.ClientInfo
+		want   bool
+	}{
+		{&livekit.ClientInfo{Sdk: livekit.ClientInfo_GO}, true},
+		{&livekit.ClientInfo{}, true},
+		{nil, true},
+		{&livekit.ClientInfo{Browser: "firefox"}, false},
+		{&livekit.ClientInfo{Sdk: livekit.ClientInfo_JS, Browser: "chrome"}, false},
+		{&livekit.ClientInfo{Sdk: livekit.ClientInfo_RUST}, false},
+	} {
+		if got := hearsByPacket(tt.client); got != tt.want {
+			t.Errorf("%v: %v", tt.client, got)
+		}
+	}
+}
+
 // The trailer is one for the whole room, whatever node tells it, and another's differs.
 func TestSifTrailer(t *testing.T) {
 	a := newStage(t).join("ann").await(t, "join", isJoin).GetJoin()

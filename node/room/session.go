@@ -71,7 +71,7 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 // it comes from another node.
 func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
-	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: isGecko(j.Client)}
+	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: isGecko(j.Client), Opening: hearsByPacket(j.Client)}
 	_ = r.call(func() { p.protocol, o.Playout = r.switchedTo(p.identity), playout(r.record.GetSettings()) })
 	o.TCPOnly = p.protocol == livekit.CandidateProtocol_TCP
 	connect := func(role rtc.Role, target livekit.SignalTarget) (*rtc.Peer, error) {

@@ -102,6 +102,9 @@ func (r *Room) subscribe(p *Participant, m *roster.Member, info *livekit.TrackIn
 		Paused:  settings.GetDisabled(), Stereo: info.Stereo,
 		Class: r.classOf(m.Info.Identity, info), Keep: !p.mayHold(), Declared: trackinfo.Declared(info, codec),
 	}
+	if info.Encryption != livekit.Encryption_NONE {
+		down.Trailer = sifTrailer(r.sid)
+	}
 	down.MaxSpatial, down.MaxTemporal = p.layersFor(info, codec, settings)
 	if down.Kind == relay.Audio {
 		down.MaxSpatial, down.MaxTemporal = 0, audio.Loud

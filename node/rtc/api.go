@@ -170,6 +170,9 @@ type Down struct {
 	// Stereo sound is offered as such; on a single connection the client says by itself
 	// whether it takes two channels.
 	Stereo bool
+	// Trailer ends the frames of an encrypted track that the node makes up, for the client
+	// not to take them for its publisher's; nil for one that is not encrypted.
+	Trailer []byte
 	// Class ranks video when there is not enough bandwidth for all, see Subscriber.Rank.
 	Class allocate.Class
 	// Keep forbids to hold the video back for lack of bandwidth.

@@ -27,6 +27,9 @@ type Options struct {
 	// naming a track. Firefox plays nothing in a section that was inactive before; other
 	// browsers hear of a new track only by a section that was.
 	IdleOpen bool
+	// Opening is for a client that hears of a track by its first packet: of one that sends
+	// nothing yet, it is sent one that plays nothing.
+	Opening bool
 	// Resumed is set for a client that comes from another node; Resume follows.
 	Resumed bool
 	// Playout is what the client is told about the video it is sent.
@@ -42,6 +45,7 @@ type Peer struct {
 	tcpOnly bool
 	// idleOpen: see Options.IdleOpen.
 	idleOpen bool
+	opening  bool // see Options.Opening
 	playout  Playout
 	log      *slog.Logger
 	h        Handler
@@ -72,7 +76,8 @@ type Peer struct {
 // something to offer (Downlink). h is called until State(Closed).
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
-		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, idleOpen: o.IdleOpen, playout: o.Playout,
+		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, idleOpen: o.IdleOpen,
+		opening: o.Opening, playout: o.Playout,
 		log:    e.log.With("peer", o.Name, "role", o.Role.String()),
 		events: newEvents(),
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),

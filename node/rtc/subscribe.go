@@ -44,6 +44,7 @@ type Subscriber struct {
 	pending missing.Pending
 	settled missing.Settled
 
+	opening  opening
 	share    share
 	reported int64         // when the last sender report went out
 	reports  [4]sentReport // the last ones
@@ -174,6 +175,7 @@ func (s *Subscriber) tick(now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.tick(now)
+	s.open(now)
 	s.upstream(now)
 }
 

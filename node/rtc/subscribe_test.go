@@ -57,7 +57,7 @@ func (w *world) downlink(change ...func(*webrtc.SettingEngine, *webrtc.MediaEngi
 		}
 	})
 	var err error
-	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Downlink, Name: "watcher", Playout: w.playout})
+	d.peer, err = w.engine.NewPeer(d.probe, Options{Role: Downlink, Name: "watcher", Playout: w.playout, Opening: w.opening})
 	w.check(err)
 	return d
 }

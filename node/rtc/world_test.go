@@ -38,6 +38,8 @@ type world struct {
 	router *vnet.Router
 	client *vnet.Net
 	now    func() int64
+	// opening: those who watch hear of a track by its first packet.
+	opening bool
 	// playout is what those who watch are told.
 	playout Playout
 }

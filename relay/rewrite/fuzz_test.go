@@ -47,7 +47,7 @@ func FuzzRewriter(f *testing.F) {
 				}
 				r.Again(r.sent.last-uint16(b[3]), p)
 			case 6:
-				give(r.Pad(), true)
+				give(r.Pad(p.Arrived), true)
 			case 7:
 				r.Clock(relay.Clock{Spatial: p.Encoding, NTP: uint64(p.Seq) << 48, RTP: p.Timestamp})
 			}

@@ -121,10 +121,18 @@ func (r *Rewriter) Skip(p *relay.Packet) (Out, bool) {
 	return Out{}, false
 }
 
-// Pad numbers a packet of padding only, sent for probing or to open a path.
-func (r *Rewriter) Pad() Out {
+// Pad numbers a packet that is no packet of the publisher, sent at now, on the clock of
+// relay.Packet.Arrived. Before the first packet it begins the numbers and the time, and
+// that packet follows it without a gap.
+func (r *Rewriter) Pad(now int64) Out {
+	if !r.started {
+		r.time.idle(now)
+	}
 	return Out{Seq: r.sent.add(entry{state: hollow}), Timestamp: r.time.latest}
 }
+
+// Started reports whether a packet of the publisher was numbered yet.
+func (r *Rewriter) Started() bool { return r.started }
 
 type place uint8
 

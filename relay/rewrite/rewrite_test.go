@@ -174,8 +174,33 @@ func TestLateSkipAsksForPadding(t *testing.T) {
 	if _, _, ok := r.Origin(pad.Seq); ok {
 		t.Fatal("padding has no origin")
 	}
-	if p := r.Pad(); p.Seq != third.Seq+1 {
+	if p := r.Pad(0); p.Seq != third.Seq+1 {
 		t.Fatalf("padding of our own is %d", p.Seq)
+	}
+}
+
+// What is sent before the first packet begins numbers and time, which go on with it.
+func TestPaddingBeforeTheFirst(t *testing.T) {
+	r, s := newVP8(), newStream(0)
+	const second = 1000 * ms
+	s.delay = 0
+	a, b := r.Pad(second), r.Pad(3*second)
+	if r.Started() {
+		t.Error("started by padding")
+	}
+	p := s.frame(8000, 1, true)[0]
+	o, ok := r.Next(p)
+	if !ok || !r.Started() {
+		t.Fatal("refused")
+	}
+	if b.Seq != a.Seq+1 || o.Seq != b.Seq+1 {
+		t.Errorf("numbers %d, %d, %d", a.Seq, b.Seq, o.Seq)
+	}
+	if b.Timestamp-a.Timestamp != 2*90000 || o.Timestamp-b.Timestamp != 5*90000 {
+		t.Errorf("times %d, %d, %d", a.Timestamp, b.Timestamp, o.Timestamp)
+	}
+	if _, _, ok := r.Origin(b.Seq); ok {
+		t.Error("padding has an origin")
 	}
 }
 

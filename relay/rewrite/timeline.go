@@ -67,11 +67,26 @@ func (t *timeline) begin(p *relay.Packet, same bool) {
 	t.encoding = p.Encoding
 }
 
+// idle carries time on to now while no encoding has come.
+func (t *timeline) idle(now int64) {
+	if !t.begun {
+		t.begun, t.latest, t.arrived, t.encoding = true, t.first, now, relay.MaxSpatial
+		return
+	}
+	t.latest += t.ticks(now - t.arrived)
+	t.arrived = max(now, t.arrived)
+}
+
+// ticks is a time that passed, in nanoseconds, on the clock of the timestamps.
+func (t *timeline) ticks(passed int64) uint32 {
+	passed = max(passed, 0)
+	return uint32(passed/1e9*int64(t.rate) + passed%1e9*int64(t.rate)/1e9)
+}
+
 // next chooses the timestamp of the packet that begins an epoch: exact when the
 // numbers allow it, else from the time that passed between the arrivals.
 func (t *timeline) next(p *relay.Packet, same bool) uint32 {
-	passed := max(p.Arrived-t.arrived, 0)
-	out := t.latest + uint32(passed/1e9*int64(t.rate)+passed%1e9*int64(t.rate)/1e9)
+	out := t.latest + t.ticks(p.Arrived-t.arrived)
 	exact, ok := p.Timestamp+t.offset(), same
 	if !ok {
 		exact, ok = t.align(p)
