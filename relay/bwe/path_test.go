@@ -28,6 +28,7 @@ type client struct {
 	swap    float64   //
 	ladder  []float64 // bytes per second of each choice of layers
 	noProbe bool
+	unheard bool // what probes consist of is dropped by the client
 	// rx and tx are when the client and the node get no processor; reading is what one
 	// packet takes the client after that.
 	rx, tx  stalls
@@ -200,7 +201,7 @@ func (c *client) packet(size int, probe bool) {
 	if !probe {
 		c.offered += float64(size)
 	}
-	if c.standing+float64(size) > c.size() || c.rng.Float64() < c.loss {
+	if c.standing+float64(size) > c.size() || c.rng.Float64() < c.loss || probe && c.unheard {
 		return
 	}
 	c.standing += float64(size)

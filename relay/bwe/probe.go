@@ -37,6 +37,9 @@ const (
 	// Once so much of that rate arrives and nothing queues, the path has become another.
 	burntRefuted = 0.85
 	probeLeast   = 5 // packets
+	// unheardMost probes of which nothing came are enough: a client may drop packets of a
+	// stream that it does not know, and the path is tried out without them.
+	unheardMost = 3
 )
 
 // probe is one measurement: more than is needed is sent for a moment, on trial.
@@ -80,6 +83,10 @@ func (s *span) add(v int64, begins bool) {
 // much in all is to be sent for ProbeFor.
 func (s *Sender) Probe(now int64, want float64) (rate float64, due bool) {
 	e, p := &s.estimate, &s.probe
+	if s.unheard >= unheardMost {
+		s.Assume(now, want)
+		return 0, false
+	}
 	if !e.ready || p.active || now < p.next || !e.calm() || want <= e.cap ||
 		e.proof.disappointed && now-e.cutAt < probeCalm || e.cap < 0.95*e.settled {
 		return 0, false
@@ -173,6 +180,9 @@ func (s *Sender) judge(now int64) {
 		return
 	}
 	p.active = false
+	if p.packets == 0 {
+		s.unheard++
+	}
 	pace := rateOf(p.bytes-p.lastSize, p.sent)
 	came := rateOf(p.bytes-p.firstSize, p.arrived)
 	if p.packets < probeLeast || pace == 0 || came == 0 {

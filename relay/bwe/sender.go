@@ -44,6 +44,7 @@ type Sender struct {
 	heard    int64 // last report that told of a packet
 	waiting  int64 // since when a report is due, 0 if none is
 	sent     uint64
+	unheard  int // probes since a packet of one arrived
 }
 
 // NewSender returns an estimator of a path about which nothing is known.
@@ -76,6 +77,9 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 		if !ok {
 			continue
 		}
+		if p.Probe {
+			s.unheard = 0
+		}
 		if s.tells(p) {
 			s.loss.came(p.Lost)
 		}
@@ -94,9 +98,12 @@ func (s *Sender) Feedback(now int64, b []byte) error {
 	return nil
 }
 
-// tells whether a packet's loss tells anything new: not if it left before a queue, which may
-// have overflowed, had time to drain after the last decrease.
-func (s *Sender) tells(p twcc.Packet) bool { return p.Sent >= s.estimate.held }
+// tells whether a packet's loss tells anything new: not if it left before a queue, which
+// may have overflowed, had time to drain after the last decrease, nor if the client seems
+// not to take what probes consist of.
+func (s *Sender) tells(p twcc.Packet) bool {
+	return p.Sent >= s.estimate.held && (!p.Probe || s.unheard == 0)
+}
 
 // weigh gives way to loss that no queue explains.
 func (s *Sender) weigh(now int64) {

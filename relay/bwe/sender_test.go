@@ -191,6 +191,20 @@ func TestWithoutProbes(t *testing.T) {
 	c.check(t, "after 40 s", 10*time.Second, bounds{atLeast: 1.4e6, queue: 120})
 }
 
+// A client that takes no probes, as it knows their stream not, is not left with nothing for
+// ever once there is too little for any picture.
+func TestProbesThatAreNeverHeard(t *testing.T) {
+	c := newClient(5 * mbit)
+	c.ladder = []float64{0, .15 * mbit, .35 * mbit, 1 * mbit, 2 * mbit}
+	c.run(10 * time.Second)
+	c.unheard, c.rate = true, .02*mbit
+	c.run(10 * time.Second)
+	c.rate = 5 * mbit
+	c.check(t, "nothing", time.Second, bounds{atMost: 10e3})
+	c.run(40 * time.Second)
+	c.check(t, "after 40 s", 10*time.Second, bounds{atLeast: 300e3, queue: 120})
+}
+
 // A client that falls silent is sent less and less, and soon as much again when it is
 // back.
 func TestSilentClient(t *testing.T) {
