@@ -39,7 +39,7 @@ func (r *Room) admit(p *Participant, c signal.Conn) bool {
 	r.announce([]*Participant{p})
 	r.guard(p, func() { r.early(p) })
 	r.reconcile(p)
-	r.open(p)
+	r.open(p, c)
 	r.log.Info("participant joined", "identity", p.identity, "sid", p.info.Sid)
 	return true
 }
@@ -56,12 +56,12 @@ func (r *Room) early(p *Participant) {
 
 // open starts the first exchange of descriptions: with this node's offer or, on a single
 // connection, with the client's, which may have come with its join.
-func (r *Room) open(p *Participant) {
+func (r *Room) open(p *Participant, c signal.Conn) {
 	offer := p.join.Offer
 	p.work.do(func() {
 		if p.single() {
 			if offer != nil {
-				p.offered(offer)
+				p.offered(offer, c)
 			}
 			return
 		}

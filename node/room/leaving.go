@@ -101,6 +101,7 @@ func (r *Room) dismiss(p *Participant, reason livekit.DisconnectReason) {
 	p.write(leaveRequest(reason, livekit.LeaveRequest_RESUME))
 	p.conn.Close(signal.CloseInterrupted, reason.String())
 	p.conn = nil
+	p.pub.Away()
 }
 
 // transportFailed asks a client whose media is lost to resume: it restarts ICE on a
@@ -116,6 +117,7 @@ func (r *Room) socketLost(p *Participant, c signal.Conn) {
 		return
 	}
 	p.conn = nil
+	p.pub.Away()
 	p.lostAt = r.env.Now()
 	if !p.connected {
 		r.log.Debug("socket lost before media", "identity", p.identity)

@@ -6,6 +6,7 @@ import (
 
 	"maille/node/guard"
 	"maille/node/room/roster"
+	"maille/node/signal"
 	"maille/proto/livekit"
 )
 
@@ -31,7 +32,7 @@ func (p *Participant) pace(ctx context.Context, sdp string) bool {
 
 // handle does one request of the client; true when the session is over. A client that
 // asks faster than can be done for it waits: its socket is read no further.
-func (p *Participant) handle(ctx context.Context, req *livekit.SignalRequest) (done bool) {
+func (p *Participant) handle(ctx context.Context, c signal.Conn, req *livekit.SignalRequest) (done bool) {
 	r := p.room
 	if !complete(req) {
 		r.env.Refuse(guard.Message)
@@ -45,7 +46,7 @@ func (p *Participant) handle(ctx context.Context, req *livekit.SignalRequest) (d
 		if !p.pace(ctx, m.Offer.GetSdp()) {
 			return false // reading the socket tells
 		}
-		p.work.do(func() { p.offered(m.Offer) })
+		p.work.do(func() { p.offered(m.Offer, c) })
 	case *livekit.SignalRequest_Answer:
 		if !p.pace(ctx, m.Answer.GetSdp()) {
 			return false

@@ -36,6 +36,7 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 	if p.conn != nil {
 		p.conn.Close(signal.CloseSessionEnded, "resumed on another socket")
 	}
+	p.pub.Away()
 	p.conn, p.join = c, j
 	p.lostAt, p.failing, p.moving = r.env.Now(), false, false
 	p.offeredAt = p.lostAt // an offer without answer is sent again
@@ -57,7 +58,7 @@ func (r *Room) resumed(j *signal.Join, c signal.Conn) *Participant {
 // part, and may have come with its join. A client that has had too many and receives
 // nothing is told to join anew, as it would wait for nothing.
 func (r *Room) restart(p *Participant) {
-	offer := p.join.Offer
+	offer, c := p.join.Offer, p.conn
 	p.work.do(func() {
 		switch {
 		case !p.single():
@@ -70,7 +71,7 @@ func (r *Room) restart(p *Participant) {
 				})
 			}
 		case offer != nil:
-			p.offered(offer)
+			p.offered(offer, c)
 		}
 	})
 }

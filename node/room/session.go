@@ -61,7 +61,7 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 			s.room.post(func() { s.room.socketLost(p, c) })
 			return err
 		}
-		if done := p.handle(ctx, req); done {
+		if done := p.handle(ctx, c, req); done {
 			return nil
 		}
 	}
@@ -71,7 +71,8 @@ func (s *Session) read(ctx context.Context, p *Participant, c signal.Conn) error
 // it comes from another node.
 func (r *Room) newPeers(j *signal.Join, resumed bool) (*Participant, error) {
 	p := newParticipant(r, j)
-	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: isGecko(j.Client), Opening: hearsByPacket(j.Client)}
+	gecko := isGecko(j.Client)
+	o := rtc.Options{Name: p.identity, Resumed: resumed, IdleOpen: gecko, Hold: gecko, Opening: hearsByPacket(j.Client)}
 	_ = r.call(func() { p.protocol, o.Playout = r.switchedTo(p.identity), playout(r.record.GetSettings()) })
 	o.TCPOnly = p.protocol == livekit.CandidateProtocol_TCP
 	connect := func(role rtc.Role, target livekit.SignalTarget) (*rtc.Peer, error) {

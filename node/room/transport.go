@@ -2,6 +2,7 @@ package room
 
 import (
 	"maille/node/rtc"
+	"maille/node/signal"
 	"maille/proto/livekit"
 	"maille/relay"
 )
@@ -75,8 +76,8 @@ func (t *transport) Data(ch rtc.Channel, payload []byte) {
 	t.post(func(r *Room, p *Participant) { r.publishData(p, ch == rtc.Reliable, payload) })
 }
 
-// offered answers a client's offer.
-func (p *Participant) offered(d *livekit.SessionDescription) {
+// offered answers an offer that came by a client's socket.
+func (p *Participant) offered(d *livekit.SessionDescription, c signal.Conn) {
 	answer, err := p.pub.SetOffer(d.GetSdp(), d.GetId())
 	if err != nil {
 		p.negotiationFailed(err)
@@ -85,7 +86,13 @@ func (p *Participant) offered(d *livekit.SessionDescription) {
 	reply := &livekit.SignalResponse{Message: &livekit.SignalResponse_Answer{Answer: &livekit.SessionDescription{
 		Type: "answer", Sdp: answer, Id: d.GetId(), MidToTrackId: mids(p.pub),
 	}}}
-	p.room.post(func() { p.write(reply) })
+	exchange := p.pub.Exchanges()
+	p.room.post(func() {
+		p.write(reply)
+		if p.conn == c && !p.gone { // an answer that came on another socket is not listened to
+			p.pub.Told(exchange)
+		}
+	})
 }
 
 // negotiationFailed asks the client to start over: its view and ours no longer match.

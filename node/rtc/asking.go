@@ -23,17 +23,18 @@ const (
 
 // asking is how a Duplex peer gets sections to send in. Fields are guarded by Peer.mu.
 type asking struct {
-	homeless []*Subscriber   // without a section, oldest first
-	leavers  []*Subscriber   // to be taken out of their sections with the next offer
-	sections [2]int          // that the client's last offer takes media in, by kind
-	free     [2]int          // those of them that nothing is sent in
-	total    int             // sections of its last offer
-	granted  int             // sections it was asked for so far
-	offered  bool            // its first offer was answered
-	refused  [2]bool         // by kind: the client has no codec that this node sends
-	answered chan struct{}   // an offer was answered
-	resumed  bool            // by one that restarted ICE
-	leaving  map[string]bool // mids that the exchange frees; under Peer.nego
+	homeless  []*Subscriber   // without a section, oldest first
+	leavers   []*Subscriber   // to be taken out of their sections with the next offer
+	sections  [2]int          // that the client's last offer takes media in, by kind
+	free      [2]int          // those of them that nothing is sent in
+	total     int             // sections of its last offer
+	granted   int             // sections it was asked for so far
+	offered   bool            // its first offer was answered
+	exchanges uint64          // how many were
+	refused   [2]bool         // by kind: the client has no codec that this node sends
+	answered  chan struct{}   // an offer was answered
+	resumed   bool            // by one that restarted ICE
+	leaving   map[string]bool // mids that the exchange frees; under Peer.nego
 }
 
 func (a *asking) init() {
@@ -52,6 +53,7 @@ func (p *Peer) exchanged(in *sdp.Checked, resumed bool) {
 	}
 	a := &p.down.ask
 	a.sections, a.free, a.total, a.offered, a.resumed = [2]int{}, [2]int{}, len(in.Sections), true, resumed
+	a.exchanges++
 	for _, s := range in.Sections {
 		if !s.Takes {
 			continue

@@ -127,6 +127,7 @@ func (p *Peer) house(s *Subscriber, byMid map[string]sdp.Section) bool {
 	defer p.mu.Unlock()
 	a := &p.down.ask
 	s.transceiver = t
+	p.begin(s)
 	if i := slices.Index(a.homeless, s); i >= 0 {
 		a.homeless = slices.Delete(a.homeless, i, i+1)
 	} else { // it ended meanwhile

@@ -40,6 +40,7 @@ type downlink struct {
 	idle     map[relay.Kind]int // transceivers that can be used again
 	leaving  map[relay.Kind]int // those whose removal is being negotiated
 	ask      asking             // of a Duplex peer
+	told     chan struct{}      // a hold ends soon
 	// named are the kinds whose codecs the client has answered, see preferring.
 	named  map[relay.Kind]bool
 	former former // of a client that was on another node
@@ -61,6 +62,7 @@ func (d *downlink) init() {
 	d.kick, d.answered = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.idle, d.leaving = make(map[relay.Kind]int), make(map[relay.Kind]int)
 	d.ask.init()
+	d.told = make(chan struct{}, 1)
 	d.named, d.extmaps = make(map[relay.Kind]bool), make(map[string]string)
 }
 

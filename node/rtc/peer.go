@@ -30,6 +30,9 @@ type Options struct {
 	// Opening is for a client that hears of a track by its first packet: of one that sends
 	// nothing yet, it is sent one that plays nothing.
 	Opening bool
+	// Hold sends nothing in a section of a Duplex before the client was Told of it, and had
+	// time to listen.
+	Hold bool
 	// Resumed is set for a client that comes from another node; Resume follows.
 	Resumed bool
 	// Playout is what the client is told about the video it is sent.
@@ -46,6 +49,7 @@ type Peer struct {
 	// idleOpen: see Options.IdleOpen.
 	idleOpen bool
 	opening  bool // see Options.Opening
+	hold     bool // see Options.Hold
 	playout  Playout
 	log      *slog.Logger
 	h        Handler
@@ -77,7 +81,7 @@ type Peer struct {
 func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	p := &Peer{
 		engine: e, role: o.Role, h: h, tcpOnly: o.TCPOnly && e.tcp != nil, idleOpen: o.IdleOpen,
-		opening: o.Opening, playout: o.Playout,
+		opening: o.Opening, hold: o.Hold && o.Role == Duplex, playout: o.Playout,
 		log:    e.log.With("peer", o.Name, "role", o.Role.String()),
 		events: newEvents(),
 		rtcp:   make(chan rtcp.Packet, feedbackQueue),
@@ -123,6 +127,9 @@ func (e *Engine) NewPeer(h Handler, o Options) (*Peer, error) {
 	}
 	if o.Role == Duplex {
 		p.loops.Go(p.askSections)
+	}
+	if p.hold {
+		p.loops.Go(p.endHolds)
 	}
 	if o.Role.sends() {
 		p.loops.Go(p.report)

@@ -28,15 +28,11 @@ func (p *Peer) measure(now int64) {
 		c.mu.Unlock()
 		return
 	}
-	var padder *Subscriber
-	p.mu.Lock()
-	for _, s := range p.down.subs {
-		if b := s.bound.Load(); b != nil && b.rtx != 0 && b.ids.TransportCC != 0 && s.down.Kind == relay.Video {
-			padder = s
-			break
-		}
+	padder, later := p.padder(now)
+	if padder == nil && later {
+		c.mu.Unlock()
+		return
 	}
-	p.mu.Unlock()
 	if padder == nil {
 		sender.Assume(now, missing)
 		c.mu.Unlock()
@@ -53,6 +49,23 @@ func (p *Peer) measure(now int64) {
 	if !p.closing() {
 		p.loops.Go(func() { p.probe(sender, padder, rate) })
 	}
+}
+
+// padder is a subscription whose section takes padding; nil if there is none, or none
+// before a hold ends.
+func (p *Peer) padder(now int64) (ready *Subscriber, later bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.down.subs {
+		if b := s.bound.Load(); b == nil || b.rtx == 0 || b.ids.TransportCC == 0 || s.down.Kind != relay.Video {
+			continue
+		}
+		if !s.held.on(now) {
+			return s, false
+		}
+		later = true
+	}
+	return nil, later
 }
 
 // probe fills up what is sent to a rate, for a moment.

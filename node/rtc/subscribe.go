@@ -20,6 +20,7 @@ type Subscriber struct {
 	nth  uint64 // of the peer's subscriptions
 
 	transceiver *webrtc.RTPTransceiver // guarded by Peer.mu
+	held        hold                   // guarded by Peer.mu
 	bound       atomic.Pointer[binding]
 
 	sent, bytes, resent atomic.Uint64
@@ -74,6 +75,12 @@ func newSubscriber(p *Peer, d Down, t *track.Track) *Subscriber {
 func (s *Subscriber) start() {
 	b := s.bound.Load()
 	if b == nil || !b.usable {
+		return
+	}
+	s.peer.mu.Lock()
+	held := s.held.on(s.peer.engine.now())
+	s.peer.mu.Unlock()
+	if held {
 		return
 	}
 	s.mu.Lock()
