@@ -161,8 +161,11 @@ async function ownBackup(ctx) {
   }
 }
 
+let rounds = 0; // a message is to be told from those of the run before
+
 async function again(ctx) {
   const { chloe, fanny, felix } = ctx.people;
+  const round = ++rounds;
   for (const scenario of ["signal-reconnect", "full-reconnect"]) {
     await Promise.all([fanny, felix].map(async (person) => {
       const mark = await person.mark();
@@ -177,7 +180,7 @@ async function again(ctx) {
     for (const person of [fanny, felix]) {
       await flows(person, chloe, 20);
       await flows(chloe, person, 20);
-      const text = `${person.name} after ${scenario}`;
+      const text = `${person.name} after ${scenario}, round ${round}`;
       await person.ask(8, "publishData", text, { reliable: true });
       await until(`chloe gets a message of ${text}`, 8, async () => (await chloe.seen({ type: "data", text })).length === 1);
     }
@@ -192,5 +195,6 @@ export default [
   { name: "layers, and VP9 from Chromium", seconds: 70, run: layers },
   { name: "resume and reconnection", seconds: 80, run: again },
   { name: "a backup codec from Chromium", seconds: 60, run: backup },
+  { name: "resume behind a new camera", seconds: 80, run: again },
   { name: "a backup codec of its own", seconds: 70, run: ownBackup },
 ];
