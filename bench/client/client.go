@@ -42,6 +42,8 @@ type Options struct {
 	After *Client
 	// SDK is what the client says it is; Go if unset.
 	SDK livekit.ClientInfo_SDK
+	// Browser is what the client says that it runs in, in lower case.
+	Browser string
 	// NoTransportCC is for a client that tells no more of its path than REMB, which its
 	// owner sends.
 	NoTransportCC bool

@@ -44,7 +44,7 @@ func (n *negotiation) unlock() { <-n.turn }
 // later.
 func (c *Client) joinRequest(q url.Values, resume bool) error {
 	req := &livekit.JoinRequest{
-		ClientInfo:         &livekit.ClientInfo{Sdk: c.sdk(), Version: "0.0.1", Protocol: 17},
+		ClientInfo:         &livekit.ClientInfo{Sdk: c.sdk(), Browser: c.opts.Browser, Version: "0.0.1", Protocol: 17},
 		ConnectionSettings: &livekit.ConnectionSettings{AutoSubscribe: !c.opts.NoAutoSubscribe},
 	}
 	if resume {

@@ -245,3 +245,38 @@ func TestOfferAfterJoin(t *testing.T) {
 		}
 	})
 }
+
+// Firefox is sent what comes up later once it was told of the section, also when that was
+// while its socket was away.
+func TestLaterTracksOfFirefox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start(t, 27, 20*time.Millisecond, "paris", "lyon")
+		defer c.Close()
+		c.Single = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ann := c.Join(ctx, "paris", "standup", "ann", "")
+		defer ann.Close()
+		bob := c.JoinWith(ctx, "lyon", "standup", "bob", client.Options{Single: true, LateOffer: true, Browser: "firefox"})
+		defer bob.Close()
+		first, err := ann.PublishVideo(ctx, 1, 30, 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bob.WaitPackets(ctx, first.Info.Sid, 30); err != nil {
+			t.Fatal(err)
+		}
+		bob.Cut()
+		second, err := ann.PublishVideo(ctx, 1, 30, 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if err := bob.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := bob.WaitPackets(ctx, second.Info.Sid, 30); err != nil {
+			t.Error(err)
+		}
+	})
+}
