@@ -292,11 +292,11 @@ func (r *Received) read(t *webrtc.TrackRemote) {
 		}
 		if first || p.SequenceNumber-last < 1<<15 {
 			last = p.SequenceNumber
+			r.Size.Store(uint64(len(p.Payload)))
 		}
 		first = false
 		r.Packets.Add(1)
 		r.Bytes.Add(uint64(len(p.Payload)))
-		r.Size.Store(uint64(len(p.Payload)))
 		if now := codec.Of(t.Codec().MimeType); now != r.Codec() { // it changes with the publisher's
 			r.codec.Store(&now)
 		}
