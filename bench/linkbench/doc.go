@@ -8,7 +8,7 @@
 //
 // Processor time of both ends together, maille against quic, as seen on two cores that
 // others use too: audio from clients 0.4 to 0.6, video 0.7 to 1.0 and as it comes from
-// clients 0.9 to 1.3. Audio in heaps takes 0.9 to 1.4, where half was hoped for: there
+// clients 0.9 to 1.4. Audio in heaps takes 0.9 to 1.4, where half was hoped for: there
 // quic-go by itself puts seven to ten datagrams into a packet, which leaves nothing to save,
 // and a track's ring and chain come on top. Of what full packets cost plain quic-go at that
 // rate it is as much at 10,000 a second and a third at 40,000.
